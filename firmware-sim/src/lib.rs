@@ -1,0 +1,101 @@
+//! The simulated cipher machine: the one place where clear keys exist. It imports cipher libraries and the
+//! standard file API; it has no async, no actor, no database, no JSON and no clock, and asks nobody for
+//! randomness but the [`Entropy`] it is handed. A caller hands [`Machine::run`] a [`Command`] and gets that
+//! command's reply; a key leaves only as a [`WrappedKey`]. Nothing here knows accounts, permissions or records.
+//!
+//! Map: `command` (what an instruction is) → `commands/` (the instructions) → `partition` (the keys of one
+//! tenant) → `wrapped`, `frame`, `material` (the forms data takes) → `alg/` (libraries, adapted). `machine`
+//! starts and runs it all, `root_key` and `sealed_file` keep it on disk.
+//!
+//! # What the compiler refuses
+//!
+//! Clear key material cannot be named outside this crate:
+//! ```compile_fail,E0603
+//! use firmware_sim::material::Material;
+//! ```
+//! ```compile_fail,E0432
+//! use firmware_sim::Material;
+//! ```
+//! A released secret can be read, but neither printed, nor cloned, nor compared:
+//! ```
+//! fn read(secret: &firmware_sim::Released) -> &[u8] { secret.as_bytes() }
+//! ```
+//! ```compile_fail,E0277
+//! fn print(secret: &firmware_sim::Released) -> String { format!("{secret:?}") }
+//! ```
+//! ```compile_fail,E0277
+//! fn show(secret: &firmware_sim::Released) -> String { format!("{secret}") }
+//! ```
+//! ```compile_fail,E0599
+//! fn copy(secret: firmware_sim::Released) -> firmware_sim::Released { secret.clone() }
+//! ```
+//! ```compile_fail,E0369
+//! fn same(one: &firmware_sim::Released, other: &firmware_sim::Released) -> bool { one == other }
+//! ```
+//! A wrapped key shows its bytes, yet nobody but the crate can make one without the format check:
+//! ```
+//! fn bytes(key: &firmware_sim::WrappedKey) -> &[u8] { key.as_bytes() }
+//! ```
+//! ```compile_fail,E0423
+//! let key = firmware_sim::WrappedKey(std::sync::Arc::from([0u8; 121]));
+//! ```
+//! ```compile_fail,E0616
+//! fn inner(key: &firmware_sim::WrappedKey) -> &[u8] { &key.0 }
+//! ```
+//! The machine answers commands and hands out neither partitions nor keys:
+//! ```
+//! fn state(machine: &firmware_sim::Machine) -> firmware_sim::State { machine.state() }
+//! ```
+//! ```compile_fail,E0624
+//! fn partition(machine: &firmware_sim::Machine, id: firmware_sim::PartitionId) { let _ = machine.partition(id); }
+//! ```
+//! ```compile_fail,E0616
+//! fn partitions(machine: &firmware_sim::Machine) { let _ = &machine.partitions; }
+//! ```
+//! ```compile_fail,E0624
+//! fn open(partition: &firmware_sim::Partition, key: &firmware_sim::WrappedKey) { let _ = partition.key(key); }
+//! ```
+//! Nobody outside can write a command of their own and read keys in it:
+//! ```compile_fail,E0277
+//! struct Steal;
+//! impl firmware_sim::Command for Steal {
+//!     type Reply = ();
+//!     const LANE: firmware_sim::Lane = firmware_sim::Lane::Inline;
+//!     fn execute(self, _: &firmware_sim::Partition) -> Result<(), firmware_sim::Fault> { Ok(()) }
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod alg;
+mod cache;
+mod command;
+mod commands;
+mod entropy;
+mod fault;
+mod frame;
+mod identity;
+mod machine;
+mod material;
+mod partition;
+mod root_key;
+mod sealed_file;
+mod wrapped;
+
+pub use crate::command::{Command, Lane};
+pub use crate::commands::credential::{CredentialMac, GenerateCredential, MAC_MESSAGES_MAX};
+pub use crate::commands::data_key::{DATA_KEY_BYTES_MAX, GenerateDataKey, GenerateDataKeyWithoutPlaintext};
+pub use crate::commands::digest::DigestSm3;
+pub use crate::commands::keys::GenerateKey;
+pub use crate::commands::mac::HmacSm3;
+pub use crate::commands::random::{RANDOM_BYTES_MAX, Random};
+pub use crate::commands::storage::{Open, PLACE_BYTES_MAX, SEALED_PLAINTEXT_BYTES_MAX, Seal};
+pub use crate::commands::symmetric::{Decrypt, Encrypt};
+pub use crate::entropy::{Entropy, EntropyFailed};
+pub use crate::fault::Fault;
+pub use crate::frame::{ACCOUNT_BYTES_MAX, CONTEXT_BYTES_MAX, Frame, PLAINTEXT_BYTES_MAX};
+pub use crate::identity::{Algorithm, Custody, KeyName, PartitionId, Purpose};
+pub use crate::machine::{Machine, State};
+pub use crate::material::Released;
+pub use crate::partition::Partition;
+pub use crate::root_key::{Directories, PARTITIONS_MAX};
+pub use crate::wrapped::{WrappedHeader, WrappedKey};

@@ -1,0 +1,167 @@
+//! One partition: the virtual machine of one tenant, with a wrapping key for each custody. It wraps keys on
+//! their way out and unwraps them on their way in, and refuses whatever another partition wrapped. It imports
+//! the forms and the algorithms; it does no I/O and knows no command.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use subtle::ConstantTimeEq;
+
+use crate::alg::aes_gcm_siv::Sealer;
+use crate::alg::sha256::MacKey;
+use crate::alg::{NONCE_BYTES, hkdf};
+use crate::cache::{KeyCache, OpenKey, Parsed};
+use crate::entropy::Entropy;
+use crate::fault::Fault;
+use crate::identity::{Algorithm, Custody, KeyName, PartitionId};
+use crate::material::Material;
+use crate::wrapped::{WrappedHeader, WrappedKey};
+
+const STORAGE_DOMAIN_LABEL: &[u8] = b"yaoku/storage-domain";
+
+/// What every partition of a machine shares.
+pub(crate) struct Shared {
+    entropy: Arc<dyn Entropy>,
+    cache: KeyCache,
+    failed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy, cache: KeyCache::new(), failed: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    /// Whether a self-check failed since start.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Stops the machine for good: no command runs after this, and no key stays ready.
+    pub(crate) fn fail(&self) -> Fault {
+        self.failed.store(true, Ordering::Release);
+        self.cache.clear();
+        Fault::NotOperational
+    }
+}
+
+/// One generation of the key that wraps a partition's keys.
+pub(crate) struct WrappingKey {
+    pub(crate) generation: u32,
+    pub(crate) material: Material,
+    sealer: Sealer,
+}
+
+impl WrappingKey {
+    pub(crate) fn new(generation: u32, material: Material) -> Self {
+        let sealer = Sealer::new(&material);
+        Self { generation, material, sealer }
+    }
+}
+
+/// The virtual machine of one tenant. Only commands see it, and it shows them nothing outside this crate.
+pub struct Partition {
+    id: PartitionId,
+    software: Arc<WrappingKey>,
+    hsm: Arc<WrappingKey>,
+    storage_domain: Option<Sealer>,
+    shared: Arc<Shared>,
+}
+
+impl Partition {
+    pub(crate) fn new(
+        id: PartitionId,
+        software: Arc<WrappingKey>,
+        hsm: Arc<WrappingKey>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let storage_domain = (id == PartitionId::DEVICE).then(|| {
+            let mut domain = Material::copy_of(&[0; 32]);
+            hkdf::sha256(hsm.material.expose(), None, &[STORAGE_DOMAIN_LABEL], domain.expose_mut());
+            Sealer::new(&domain)
+        });
+        Self { id, software, hsm, storage_domain, shared }
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        self.shared.entropy()
+    }
+
+    /// The cipher of the storage domain; the device's partition alone has one.
+    pub(crate) fn storage_domain(&self) -> Result<&Sealer, Fault> {
+        self.storage_domain.as_ref().ok_or(Fault::WrongPurpose)
+    }
+
+    /// Wraps a new key and proves that it opens again before anybody relies on it.
+    pub(crate) fn wrap(
+        &self,
+        name: KeyName,
+        algorithm: Algorithm,
+        custody: Custody,
+        material: &Material,
+    ) -> Result<WrappedKey, Fault> {
+        let wrapping = self.wrapping(custody);
+        let header = WrappedHeader {
+            partition: self.id,
+            custody,
+            generation: wrapping.generation,
+            name,
+            algorithm,
+            purpose: algorithm.purpose(),
+            exportable: false,
+        };
+        let mut nonce = [0; NONCE_BYTES];
+        self.entropy().fill(&mut nonce)?;
+        let mut key = Material::copy_of(material.expose());
+        let tag = wrapping.sealer.seal(&nonce, &header.encode(), key.expose_mut());
+        let wrapped = WrappedKey::join(&header, &nonce, key.expose(), &tag);
+
+        let reopened = self.unwrap(&wrapped, &header);
+        let equal = reopened.is_ok_and(|reopened| reopened.expose().ct_eq(material.expose()).into());
+        if equal { Ok(wrapped) } else { Err(self.shared.fail()) }
+    }
+
+    /// Opens a wrapped key, or finds it held ready.
+    pub(crate) fn key(&self, wrapped: &WrappedKey) -> Result<Arc<OpenKey>, Fault> {
+        let header = wrapped.header();
+        if header.partition != self.id {
+            return Err(Fault::InvalidWrappedKey);
+        }
+        if let Some(key) = self.shared.cache.get(wrapped, &header) {
+            return Ok(key);
+        }
+        let material = self.unwrap(wrapped, &header)?;
+        let parsed = match header.algorithm {
+            Algorithm::Aes256 => Parsed::Aes256(material),
+            Algorithm::Sm4 => Parsed::Sm4(material),
+            Algorithm::CredentialHmac => Parsed::Credential(MacKey::new(material.expose())),
+        };
+        let key = Arc::new(OpenKey::new(wrapped.clone(), header, parsed));
+        self.shared.cache.insert(key.clone());
+        Ok(key)
+    }
+
+    /// Opens a wrapped key without looking at the cache. The header it returns for counts once this succeeds.
+    fn unwrap(&self, wrapped: &WrappedKey, header: &WrappedHeader) -> Result<Material, Fault> {
+        let wrapping = self.wrapping(header.custody);
+        if header.generation != wrapping.generation || header.partition != self.id {
+            return Err(Fault::InvalidWrappedKey);
+        }
+        let mut material = Material::copy_of(wrapped.encrypted_key());
+        wrapping
+            .sealer
+            .open(wrapped.nonce(), wrapped.header_bytes(), material.expose_mut(), wrapped.tag())
+            .map_err(|_| Fault::InvalidWrappedKey)?;
+        Ok(material)
+    }
+
+    fn wrapping(&self, custody: Custody) -> &WrappingKey {
+        match custody {
+            Custody::Software => &self.software,
+            Custody::Hsm => &self.hsm,
+        }
+    }
+}

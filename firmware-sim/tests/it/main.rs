@@ -1,0 +1,7 @@
+//! The cipher machine as its users see it: public commands, files in temporary directories, scripted entropy.
+
+mod commands;
+mod frames;
+mod machine;
+mod support;
+mod wrapped;

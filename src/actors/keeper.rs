@@ -1,0 +1,230 @@
+//! One actor per record. A keeper takes changes through its mailbox, one at a time: it changes a copy, commits it
+//! together with the call's audit record, and only then publishes the new state. Reading takes the published state
+//! without a hop, and never sees a state older than the last acknowledged change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context, Handler,
+    Message, WrapFuture,
+};
+
+use crate::api::Call;
+use crate::error::{Error, Result};
+use crate::model::record::Record;
+use crate::store::{Changes, Entry, Place, Store};
+
+/// All keepers of one kind of record.
+pub struct Keepers<R: Record>(Arc<Registry<R>>);
+
+struct Registry<R: Record> {
+    active: RwLock<HashMap<R::Id, Slot<R>>>,
+    store: Store,
+    arbiter: ArbiterHandle,
+    idle: Duration,
+}
+
+struct Slot<R: Record> {
+    published: Arc<Published<R>>,
+    keeper: Addr<Keeper<R>>,
+}
+
+impl<R: Record> Clone for Slot<R> {
+    fn clone(&self) -> Self {
+        Self { published: Arc::clone(&self.published), keeper: self.keeper.clone() }
+    }
+}
+
+/// The state that readers see.
+struct Published<R> {
+    record: RwLock<Arc<R>>,
+    used: std::sync::atomic::AtomicBool,
+}
+
+impl<R> Published<R> {
+    fn read(&self) -> Arc<R> {
+        self.used.store(true, std::sync::atomic::Ordering::Relaxed);
+        Arc::clone(&self.record.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, record: Arc<R>) {
+        *self.record.write().unwrap_or_else(PoisonError::into_inner) = record;
+    }
+}
+
+impl<R: Record> Clone for Keepers<R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<R: Record> Keepers<R> {
+    /// Keepers that run on `arbiter` and leave memory after `idle` without use.
+    pub fn new(store: &Store, arbiter: ArbiterHandle, idle: Duration) -> Self {
+        Self(Arc::new(Registry { active: RwLock::default(), store: store.clone(), arbiter, idle }))
+    }
+
+    /// The published state of a record; `None` if there is no such record.
+    pub fn get(&self, id: &R::Id) -> Result<Option<Arc<R>>> {
+        Ok(self.slot(id)?.map(|slot| slot.published.read()))
+    }
+
+    /// How many keepers are active.
+    pub fn active(&self) -> usize {
+        self.0.active.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Changes one record: the whole body of an operation. `edit` checks and changes a copy; it is pure and short.
+    /// Returns the new state once it and the call's audit record are durable.
+    pub async fn change(
+        &self,
+        call: &Call,
+        id: &R::Id,
+        edit: impl FnOnce(&mut R) -> Result<()> + Send + 'static,
+    ) -> Result<Option<Arc<R>>> {
+        self.change_with(call, id, Changes::default(), edit).await
+    }
+
+    /// As [`Keepers::change`], and commits `beside` in the same transaction: records that depend on this one.
+    pub async fn change_with(
+        &self,
+        call: &Call,
+        id: &R::Id,
+        beside: Changes,
+        edit: impl FnOnce(&mut R) -> Result<()> + Send + 'static,
+    ) -> Result<Option<Arc<R>>> {
+        let Some(slot) = self.slot(id)? else { return Ok(None) };
+        let place = call.take_place().ok_or_else(|| Error::internal("a call commits once"))?;
+        let entry = call.entry(beside, None);
+        let change = Change { place, entry, edit: Box::new(edit) };
+        match slot.keeper.send(change).await {
+            Ok(Outcome::Recorded(result)) => result.map(Some),
+            Ok(Outcome::NotRecorded(place, result)) => {
+                call.return_place(place);
+                result.map(Some)
+            }
+            Err(_) => {
+                self.0.forget(id, &slot.published);
+                Err(Error::Unavailable("the record was just being reloaded; retry"))
+            }
+        }
+    }
+
+    /// The active slot of a record; activates it if need be. The store is read under the lock, so that nobody can
+    /// publish a state that has been overtaken meanwhile.
+    fn slot(&self, id: &R::Id) -> Result<Option<Slot<R>>> {
+        if let Some(slot) = self.0.active.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(Some(slot.clone()));
+        }
+        let mut active = self.0.active.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = active.get(id) {
+            return Ok(Some(slot.clone()));
+        }
+        let Some(record) = self.0.store.get::<R>(id)? else { return Ok(None) };
+        let published = Arc::new(Published {
+            record: RwLock::new(Arc::new(record)),
+            used: std::sync::atomic::AtomicBool::new(true),
+        });
+        let keeper =
+            Keeper { id: id.clone(), published: Arc::clone(&published), registry: Arc::clone(&self.0) };
+        let keeper = Keeper::start_in_arbiter(&self.0.arbiter, move |_| keeper);
+        let slot = Slot { published, keeper };
+        active.insert(id.clone(), slot.clone());
+        Ok(Some(slot))
+    }
+}
+
+impl<R: Record> Registry<R> {
+    /// Takes a keeper off the list, unless another one has taken its place.
+    fn forget(&self, id: &R::Id, published: &Arc<Published<R>>) {
+        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
+        if active.get(id).is_some_and(|slot| Arc::ptr_eq(&slot.published, published)) {
+            active.remove(id);
+        }
+    }
+}
+
+/// The actor that owns one record.
+struct Keeper<R: Record> {
+    id: R::Id,
+    published: Arc<Published<R>>,
+    registry: Arc<Registry<R>>,
+}
+
+impl<R: Record> Actor for Keeper<R> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let idle = self.registry.idle;
+        context.run_interval(idle, |keeper, context| {
+            if !keeper.published.used.swap(false, std::sync::atomic::Ordering::Relaxed) {
+                keeper.registry.forget(&keeper.id, &keeper.published);
+                context.stop();
+            }
+        });
+    }
+
+    /// A keeper that ends for whatever reason, a panic included, makes room for the next activation.
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.registry.forget(&self.id, &self.published);
+    }
+}
+
+struct Change<R> {
+    place: Place,
+    entry: Entry,
+    edit: Box<dyn FnOnce(&mut R) -> Result<()> + Send>,
+}
+
+/// How a change ended.
+enum Outcome<R> {
+    /// The store has an audit record of it.
+    Recorded(Result<Arc<R>>),
+    /// Nothing was committed; the place is still there for the record of the refusal, or of a change that was none.
+    NotRecorded(Place, Result<Arc<R>>),
+}
+
+impl<R: Record> Message for Change<R> {
+    type Result = Outcome<R>;
+}
+
+impl<R: Record> Handler<Change<R>> for Keeper<R> {
+    type Result = AtomicResponse<Self, Outcome<R>>;
+
+    fn handle(&mut self, change: Change<R>, _: &mut Context<Self>) -> Self::Result {
+        let store = self.registry.store.clone();
+        let published = Arc::clone(&self.published);
+        let commit = async move {
+            let Change { place, mut entry, edit } = change;
+            let before = published.read();
+            let mut after = R::clone(&before);
+            if let Err(error) = edit(&mut after) {
+                return Outcome::NotRecorded(place, Err(error));
+            }
+            if after == *before && entry.changes.is_empty() {
+                return Outcome::NotRecorded(place, Ok(before));
+            }
+            if after != *before
+                && let Err(error) = entry.changes.replace(&*before, &after)
+            {
+                return Outcome::NotRecorded(place, Err(error));
+            }
+            let after = Arc::new(after);
+            Outcome::Recorded(store.record(place, entry).await.map(|()| after))
+        };
+        AtomicResponse::new(Box::pin(commit.into_actor(self).map(|outcome, keeper, _| {
+            if let Outcome::Recorded(Ok(record)) = &outcome {
+                keeper.published.write(Arc::clone(record));
+            }
+            outcome
+        })))
+    }
+}
+
+impl<R: Record> Drop for Keeper<R> {
+    fn drop(&mut self) {
+        self.registry.forget(&self.id, &self.published);
+    }
+}

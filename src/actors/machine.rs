@@ -1,0 +1,102 @@
+//! The cipher machine as operations see it: short commands run on the calling thread, long ones in a pool of engines,
+//! each a thread of its own. A command that panics is a fault, never the end of an engine.
+
+use std::sync::Arc;
+
+use actix::{Actor, Addr, Handler, Message, SyncArbiter, SyncContext};
+use firmware_sim::{Command, Fault, Lane, Machine, PartitionId};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::error::{Error, Result};
+
+/// Commands that wait for an engine at most.
+const WAITING_MAX: usize = 256;
+
+/// One device; cheap to clone.
+#[derive(Clone)]
+pub struct CipherMachine {
+    device: Arc<Machine>,
+    engines: Addr<Engine>,
+    waiting: Arc<Semaphore>,
+}
+
+struct Engine(Arc<Machine>);
+
+impl Actor for Engine {
+    type Context = SyncContext<Self>;
+}
+
+struct Job(Box<dyn FnOnce(&Machine) + Send>);
+
+impl Message for Job {
+    type Result = ();
+}
+
+impl Handler<Job> for Engine {
+    type Result = ();
+    fn handle(&mut self, job: Job, _: &mut SyncContext<Self>) {
+        (job.0)(&self.0);
+    }
+}
+
+impl CipherMachine {
+    /// Starts `engines` engine threads over a device. Must be called where actix runs.
+    pub fn start(device: Arc<Machine>, engines: usize) -> Self {
+        let pool = Arc::clone(&device);
+        let engines = SyncArbiter::start(engines.max(1), move || Engine(Arc::clone(&pool)));
+        Self { device, engines, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+    }
+
+    /// The device itself, for what is neither a command nor secret: its state and figures.
+    pub fn device(&self) -> &Machine {
+        &self.device
+    }
+
+    /// Runs a command where its lane says.
+    pub async fn run<C: Command>(&self, partition: PartitionId, command: C) -> Result<C::Reply> {
+        match C::LANE {
+            Lane::Inline => self.device.run(partition, command).map_err(Error::from),
+            Lane::Engine => self.on_engine(move |device| device.run(partition, command)).await,
+        }
+    }
+
+    /// Makes a partition, durably. Making one that exists changes nothing.
+    pub async fn create_partition(&self, partition: PartitionId) -> Result<()> {
+        self.on_engine(move |device| device.create_partition(partition)).await
+    }
+
+    async fn on_engine<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Machine) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T> {
+        const BUSY: Error = Error::Unavailable("the cipher machine is busy; retry in a moment");
+        let _place = self.waiting.try_acquire().map_err(|_| BUSY)?;
+        let (reply, result) = oneshot::channel();
+        let job = Job(Box::new(move |device| {
+            let _ = reply.send(job(device));
+        }));
+        self.engines.send(job).await.map_err(Error::internal)?;
+        result.await.map_err(Error::internal)?.map_err(Error::from)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::InvalidFrame | Fault::InvalidCiphertext => Self::InvalidCiphertext,
+            Fault::NotOperational => {
+                Self::Unavailable("the cipher machine is not operational; the log names the cause")
+            }
+            fault @ (Fault::InvalidWrappedKey
+            | Fault::WrongPurpose
+            | Fault::WrongAlgorithm
+            | Fault::NoSuchPartition
+            | Fault::Limit(_)
+            | Fault::AlreadyInitialised
+            | Fault::NotInitialised
+            | Fault::Storage(_)
+            | Fault::Entropy
+            | Fault::Panicked) => Self::internal(fault),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A call in flight: who calls, when, what it touches, and the place that its audit record has been promised.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::spec::Spec;
+use crate::env::{Clock, Timestamp};
+use crate::error::{Error, Result};
+use crate::ids::{AccessPointId, AccountId, InstanceId, KeyId};
+use crate::model::alias::{AliasName, KeyRef};
+use crate::model::audit::Draft;
+use crate::model::principal::{Plane, Principal};
+use crate::model::text::{Number, Text};
+use crate::store::{Changes, Entry, EopTrace, Place, Remembered, Store, TokenKey};
+
+/// How long a `clientToken` returns the first result.
+const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// A resource that an operation touches. The gateway resolves and authorises each before the operation runs.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A key, by id or alias.
+    Key(KeyRef),
+    /// An alias itself.
+    Alias(AliasName),
+    /// An access point.
+    AccessPoint(AccessPointId),
+    /// A service, named by `instanceId` or the caller's default.
+    Service,
+}
+
+/// What the targets became.
+#[derive(Default)]
+struct Touched {
+    key: Option<KeyId>,
+    instance: Option<InstanceId>,
+    resource_type: &'static str,
+    resource_ids: Vec<String>,
+    resource_name: String,
+}
+
+/// One call in flight.
+pub struct Call {
+    /// Request id, as the client sees it.
+    pub id: String,
+    /// The surface it came in on.
+    pub plane: Plane,
+    /// Its row in the catalog.
+    pub spec: &'static Spec,
+    /// Who calls.
+    pub principal: Principal,
+    /// Where from.
+    pub source: Option<IpAddr>,
+    /// What the client calls itself.
+    pub user_agent: String,
+    /// Business time, read once.
+    pub now: Timestamp,
+    /// The region of the appliance.
+    pub region: Arc<str>,
+    /// Fields that every operation understands.
+    pub common: Common,
+    /// Key and request fingerprint of the `clientToken`, if there is one.
+    pub token: Option<(TokenKey, [u8; 32])>,
+    /// Arrival on the monotonic clock, and that clock.
+    pub arrived: (Duration, Clock),
+    touched: RefCell<Touched>,
+    eop: RefCell<EopTrace>,
+    place: RefCell<Option<Place>>,
+}
+
+/// Fields that are not repeated in every operation (contract section 1).
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Common {
+    /// The service meant.
+    pub instance_id: Option<InstanceId>,
+    /// Makes a create operation idempotent for a day.
+    pub client_token: Option<Text<1, 64>>,
+    /// Synonym of the region header.
+    pub region_id: Option<Text<1, 64>>,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Page {
+    /// From 1.
+    #[serde(alias = "pageNo", alias = "pageNum")]
+    pub page_number: Number<1, 1_000_000>,
+    /// 1 to 100.
+    pub page_size: Number<1, 100>,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            page_number: Number::new(1).expect("1 is within 1 to 1,000,000"),
+            page_size: Number::new(10).expect("10 is within 1 to 100"),
+        }
+    }
+}
+
+impl Page {
+    /// Records before the page.
+    pub fn offset(&self) -> usize {
+        (self.page_number.size() - 1) * self.page_size.size()
+    }
+
+    /// Records on the page at most.
+    pub fn limit(&self) -> usize {
+        self.page_size.size()
+    }
+}
+
+/// Everything the gateway knows of a call before it runs.
+pub struct Arrival {
+    /// See [`Call::id`].
+    pub id: String,
+    /// See [`Call::plane`].
+    pub plane: Plane,
+    /// See [`Call::source`].
+    pub source: Option<IpAddr>,
+    /// See [`Call::user_agent`].
+    pub user_agent: String,
+    /// See [`Call::now`].
+    pub now: Timestamp,
+    /// See [`Call::arrived`].
+    pub arrived: (Duration, Clock),
+    /// See [`Call::region`].
+    pub region: Arc<str>,
+}
+
+impl Call {
+    /// A call whose principal is proven and whose audit record has a place.
+    pub fn new(
+        arrival: Arrival,
+        spec: &'static Spec,
+        principal: Principal,
+        place: Place,
+        eop: EopTrace,
+    ) -> Self {
+        Self {
+            id: arrival.id,
+            plane: arrival.plane,
+            spec,
+            principal,
+            source: arrival.source,
+            user_agent: arrival.user_agent,
+            now: arrival.now,
+            region: arrival.region,
+            common: Common::default(),
+            token: None,
+            arrived: arrival.arrived,
+            touched: RefCell::default(),
+            eop: RefCell::new(eop),
+            place: RefCell::new(Some(place)),
+        }
+    }
+
+    /// The tenant that the call is for. The appliance's own calls name theirs by their targets.
+    pub fn account(&self) -> Result<AccountId> {
+        self.principal.account().ok_or(Error::NoPermission)
+    }
+
+    /// The key that the call is about: the first key among its targets.
+    pub fn key(&self) -> Result<KeyId> {
+        self.touched.borrow().key.ok_or(Error::KeyNotFound)
+    }
+
+    /// The service that the call is about.
+    pub fn instance(&self) -> Result<InstanceId> {
+        self.touched.borrow().instance.ok_or(Error::ResourceNotFound("service"))
+    }
+
+    /// Notes the key that a target resolved to.
+    pub fn touch_key(&self, key: KeyId, meant_as: &str) {
+        self.touched.borrow_mut().key.get_or_insert(key);
+        self.touch("CMK", &key.to_string(), meant_as);
+    }
+
+    /// Notes the service that a target belongs to.
+    pub fn touch_instance(&self, instance: InstanceId) {
+        self.touched.borrow_mut().instance.get_or_insert(instance);
+    }
+
+    /// Notes a resource for the audit record.
+    pub fn touch(&self, kind: &'static str, id: &str, meant_as: &str) {
+        let mut touched = self.touched.borrow_mut();
+        if touched.resource_type.is_empty() {
+            touched.resource_type = kind;
+        }
+        touched.resource_ids.push(id.to_owned());
+        if touched.resource_name.is_empty() {
+            touched.resource_name = meant_as.to_owned();
+        }
+    }
+
+    /// Commits a create operation: its changes, its audit record and, if the caller sent a `clientToken`, its result.
+    pub async fn create<T: Serialize>(&self, store: &Store, mut changes: Changes, output: T) -> Result<T> {
+        self.remember(&mut changes, &output)?;
+        self.commit(store, changes).await?;
+        Ok(output)
+    }
+
+    /// Adds the result of a create operation to its changes, if the caller sent a `clientToken`.
+    pub fn remember(&self, changes: &mut Changes, output: &impl Serialize) -> Result<()> {
+        if let Some((key, request)) = self.token {
+            let output = serde_json::to_string(output).map_err(Error::internal)?;
+            changes.remember(key, Remembered { request, output, expires: self.now.after(TOKEN_LIFE) });
+        }
+        Ok(())
+    }
+
+    /// Commits changes together with the call's audit record, which says success.
+    pub async fn commit(&self, store: &Store, changes: Changes) -> Result<()> {
+        let place = self.take_place().ok_or_else(|| Error::internal("a call commits once"))?;
+        let entry = self.entry(changes, None);
+        store.record(place, entry).await
+    }
+
+    /// Writes the audit record of a call that changed nothing, unless it was written with its changes.
+    pub async fn finish(&self, store: &Store, failure: Option<&Error>) -> Result<()> {
+        let Some(place) = self.take_place() else { return Ok(()) };
+        store.record(place, self.entry(Changes::default(), failure.cloned())).await
+    }
+
+    /// Takes the promised place; whoever has it writes the audit record.
+    pub fn take_place(&self) -> Option<Place> {
+        self.place.borrow_mut().take()
+    }
+
+    /// Gives the place back: nothing was recorded.
+    pub fn return_place(&self, place: Place) {
+        *self.place.borrow_mut() = Some(place);
+    }
+
+    /// What the call leaves behind.
+    pub fn entry(&self, changes: Changes, failure: Option<Error>) -> Entry {
+        let touched = self.touched.borrow();
+        let (since, clock) = &self.arrived;
+        let draft = Draft {
+            time: self.now,
+            event_name: self.spec.name,
+            event_type: self.plane.event_type(),
+            event_source: self.plane.event_source(),
+            account: self.principal.account(),
+            region: self.region.to_string(),
+            instance: touched.instance.map(|id| id.to_string()).unwrap_or_default(),
+            resource_type: touched.resource_type,
+            resource_ids: touched.resource_ids.clone(),
+            resource_name: touched.resource_name.clone(),
+            principal_type: self.principal.kind(),
+            user_name: self.principal.name(),
+            access_key: self.principal.access_key().map(|id| id.to_string()).unwrap_or_default(),
+            source: self.source,
+            user_agent: self.user_agent.clone(),
+            request_id: self.id.clone(),
+            suppressed: None,
+            duration: clock.monotonic().saturating_sub(*since),
+        };
+        Entry { draft, failure, changes, eop: self.eop.take() }
+    }
+}

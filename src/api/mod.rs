@@ -1,0 +1,11 @@
+//! The vocabulary of the catalog: what a row says, what a call in flight is, and how request fields are read.
+
+mod call;
+mod fields;
+mod spec;
+mod wire;
+
+pub use call::{Arrival, Call, Common, Page, Target};
+pub use fields::{DecodeError, Fields};
+pub use spec::{Access, Spec};
+pub use wire::{Base64Bytes, EncryptionContext, InputText, Moment, Plaintext, SecretText};

@@ -1,0 +1,36 @@
+//! A row of the catalog, without its code: everything that can be said of an operation before it runs.
+
+use crate::model::principal::{Audience, Reach};
+use crate::model::rate::RateClass;
+
+/// Whether an operation changes something, by the manual's IAM table. Read operations also accept GET.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Action type "read".
+    Read,
+    /// Action type "write".
+    Write,
+}
+
+/// An operation's row in the catalog.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its name: audit event and what `yaoku call` takes.
+    pub name: &'static str,
+    /// Path tails, without `/v1`. The first is the one that clients should use.
+    pub paths: &'static [&'static str],
+    /// IAM action.
+    pub action: &'static str,
+    /// Read or write.
+    pub access: Access,
+    /// Which rate it draws from.
+    pub rate: RateClass,
+    /// The planes it can be called on.
+    pub reach: Reach,
+    /// For whom it is.
+    pub audience: Audience,
+    /// Chinese title.
+    pub title_zh: &'static str,
+    /// English title.
+    pub title_en: &'static str,
+}

@@ -1,0 +1,111 @@
+//! The handles that an operation may use. Starting and stopping is the business of `server.rs`.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use actix::ArbiterHandle;
+use firmware_sim::{Command, Machine, PartitionId};
+
+use crate::actors::{CipherMachine, Keepers};
+use crate::config::Config;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::ids::InstanceId;
+use crate::model::access_point::AccessPoint;
+use crate::model::account::{Account, User};
+use crate::model::credential::Credential;
+use crate::model::instance::Instance;
+use crate::model::key::Key;
+use crate::store::Store;
+
+/// One running appliance.
+pub struct App {
+    /// The effective settings.
+    pub config: Config,
+    /// Clock and random source.
+    pub env: Env,
+    /// The cipher machine.
+    pub machine: CipherMachine,
+    /// The database.
+    pub store: Store,
+    /// Keys.
+    pub keys: Keepers<Key>,
+    /// Access keys.
+    pub credentials: Keepers<Credential>,
+    /// Access points.
+    pub access_points: Keepers<AccessPoint>,
+    /// Services.
+    pub instances: Keepers<Instance>,
+    /// Tenants.
+    pub accounts: Keepers<Account>,
+    /// People.
+    pub users: Keepers<User>,
+    /// When cron last finished a tick, on the monotonic clock.
+    pub last_tick: Mutex<Duration>,
+    /// The address that the access-point listener was given, once it listens.
+    pub access_point_address: OnceLock<SocketAddr>,
+}
+
+impl App {
+    /// Puts the handles together. Must be called where actix runs; keepers live on `arbiter`.
+    pub fn new(
+        config: Config,
+        env: Env,
+        machine: Arc<Machine>,
+        store: Store,
+        arbiter: &ArbiterHandle,
+    ) -> Self {
+        let engines = std::thread::available_parallelism().map_or(1, usize::from);
+        let idle = Duration::from_secs(config.keepers.idle_seconds);
+        Self {
+            machine: CipherMachine::start(machine, engines),
+            keys: Keepers::new(&store, arbiter.clone(), idle),
+            credentials: Keepers::new(&store, arbiter.clone(), idle),
+            access_points: Keepers::new(&store, arbiter.clone(), idle),
+            instances: Keepers::new(&store, arbiter.clone(), idle),
+            accounts: Keepers::new(&store, arbiter.clone(), idle),
+            users: Keepers::new(&store, arbiter.clone(), idle),
+            last_tick: Mutex::new(env.clock.monotonic()),
+            access_point_address: OnceLock::new(),
+            store,
+            config,
+            env,
+        }
+    }
+
+    /// Random bytes for ids.
+    pub fn random<const N: usize>(&self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.env.entropy.fill(&mut bytes).map_err(Error::internal)?;
+        Ok(bytes)
+    }
+
+    /// Runs a command in the partition of a service, if the service runs.
+    pub async fn run_for<C: Command>(&self, instance: InstanceId, command: C) -> Result<C::Reply> {
+        let instance = self.instance(instance)?;
+        instance.check_running()?;
+        self.machine.run(PartitionId(*instance.partition.as_bytes()), command).await
+    }
+
+    /// A service that some record names.
+    pub fn instance(&self, id: InstanceId) -> Result<Arc<Instance>> {
+        self.instances.get(&id)?.ok_or(Error::ResourceNotFound("service"))
+    }
+
+    /// Where access points are reached.
+    pub fn access_point_url(&self) -> String {
+        format!("https://{}", self.access_point_address.get().unwrap_or(&self.config.access_point.listen))
+    }
+
+    /// Whether calls can be served: the store writes, the machine works, cron ticks.
+    pub fn is_ready(&self) -> bool {
+        let last = *self.last_tick.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = self.env.clock.monotonic().saturating_sub(last);
+        let machine = self.machine.device().state() == firmware_sim::State::Operational;
+        // A tick may take its time; six missed ones are a dead scheduler.
+        machine
+            && self.store.is_healthy()
+            && late < Duration::from_secs(6 * self.config.cron.tick_seconds + 10)
+    }
+}

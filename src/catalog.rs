@@ -1,0 +1,107 @@
+//! What can be called: the table. The only place where a path, an action, an event or a title is written. Oddities of
+//! the published names are literals here and nowhere else; the contract's section stands beside them.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::api::{Access, Fields, Spec};
+use crate::error::Result;
+use crate::model::principal::{Audience, Reach};
+use crate::model::rate::RateClass;
+use crate::ops::{self, Listed, Prepared};
+
+/// A row and the code behind it.
+pub struct Row {
+    /// What the table says.
+    pub spec: &'static Spec,
+    /// Reads the fields of a request into the operation.
+    pub prepare: fn(&Fields) -> Result<Box<dyn Prepared>>,
+}
+
+/// Writes the table, and makes each named type an operation that is listed.
+macro_rules! operations {
+    ($($operation:path: $name:literal [$($path:literal),*] $action:literal $access:ident $rate:ident $reach:ident $audience:ident $zh:literal $en:literal;)*) => {
+        $(impl Listed for $operation {
+            const SPEC: &'static Spec = &Spec {
+                name: $name,
+                paths: &[$($path),*],
+                action: $action,
+                access: Access::$access,
+                rate: RateClass::$rate,
+                reach: Reach::$reach,
+                audience: Audience::$audience,
+                title_zh: $zh,
+                title_en: $en,
+            };
+        })*
+        /// Every operation, in the order of the contract.
+        pub static ROWS: &[Row] = &[$(Row { spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation> }),*];
+    };
+}
+
+operations! {
+    // contract 5.1
+    ops::key::CreateKey: "createKey" ["/cmkManage/createKey"] "kms:cmk:create" Write KeyCreate BOTH Tenant "创建主密钥" "Create key";
+    ops::key::EnableKey: "enableKey" ["/cmkManage/enableKey"] "kms:cmk:enable" Write KeyWrite BOTH Tenant "启用密钥" "Enable key";
+    ops::key::DisableKey: "disableKey" ["/cmkManage/disableKey"] "kms:cmk:disable" Write KeyWrite BOTH Tenant "禁用密钥" "Disable key";
+    ops::key::DescribeKey: "describeKey" ["/keyManage/describeKey"] "kms:cmk:describe" Read KeyRead BOTH Tenant "查询密钥详情" "Describe key";
+    ops::key::ListAliasKeys: "listAliasKeys" ["/keyManage/listAliasKeys"] "kms:cmk:list" Read KeyRead BOTH Tenant "查询密钥列表" "List keys";
+    // contract 5.2
+    ops::alias::CreateAlias: "createAlias" ["/keyName/createAlias"] "kms:cmk:createAlias" Write KeyWrite BOTH Tenant "创建别名" "Create alias";
+    ops::alias::DeleteAlias: "deleteAlias" ["/keyName/deleteAlias"] "kms:cmk:deleteAlias" Write KeyWrite BOTH Tenant "删除别名" "Delete alias";
+    // contract 5.3; cron submits it
+    ops::rotation::RotateDueKey: "rotateDueKey" [] "kms:cmk:rotate" Write Unlimited INTERNAL Tenant "自动轮转" "Rotate due key";
+    // contract 5.5; "/get/…" and the lower-case c of "certificatecompute" are the published paths
+    ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Tenant "加密" "Encrypt";
+    ops::symmetric::Decrypt: "decrypt" ["/keyCompute/decrypt"] "kms:cmk:decrypt" Write Symmetric BOTH Tenant "解密" "Decrypt";
+    ops::data_key::GenerateDataKey: "generateDataKey" ["/keyCompute/generateDataKey"] "kms:cmk:generateDataKey" Write Symmetric BOTH Tenant "生成数据密钥" "Generate data key";
+    ops::data_key::GenerateDataKeyWithoutPlaintext: "generateDataKeyWithoutPlaintext" ["/keyCompute/generateDataKeyWithoutPlaintext"] "kms:cmk:generateDataKeyWithoutPlaintext" Write Symmetric BOTH Tenant "生成不含明文的数据密钥" "Generate data key without plaintext";
+    ops::integrity::HmacCompute: "hmaccompute" ["/get/hmaccompute"] "kms:cmk:hmaccompute" Write Integrity BOTH Tenant "计算消息认证码" "Compute HMAC-SM3";
+    ops::integrity::MessageDigest: "messageDigest" ["/get/messageDigest"] "kms:cmk:messageDigest" Write Integrity BOTH Tenant "计算消息摘要" "Compute SM3 digest";
+    ops::random::GetRandom: "getRandom" ["/certificatecompute/getRandom", "/certificateCompute/getRandom"] "kms:cert:getRandom" Write Random BOTH Tenant "获取随机数" "Get random bytes";
+    // contract 5.10
+    ops::access_point::ListApplicationAccessPoint: "listApplicationAccessPoint" ["/accessPoint/listApplicationAccessPoint"] "kms:accessPoint:listApplicationAccessPoint" Read OtherRead OPENAPI Tenant "查询应用接入点" "List access points";
+    ops::credential::CreateUserAk: "createUserAk" ["/userAk/createUserAk"] "kms:accessPoint:createUserAk" Write OtherWrite OPENAPI Tenant "创建接入点凭证" "Create access-point credential";
+    ops::credential::ListUserAk: "listUserAk" ["/userAk/listUserAk"] "kms:accessPoint:listUserAk" Read OtherRead OPENAPI Tenant "查询接入点凭证" "List access-point credentials";
+    // contract 5.13; the first one is what `yaoku init` submits
+    ops::account::InitialiseAppliance: "initialiseAppliance" [] "iam:initialiseAppliance" Write Unlimited INTERNAL Administrator "初始化" "Initialise appliance";
+    ops::account::CreateAccount: "createAccount" ["/account/createAccount"] "iam:createAccount" Write OtherWrite OPENAPI Administrator "创建账号" "Create account";
+    ops::system::DescribeSystem: "describeSystem" ["/system/describeSystem"] "iam:describeSystem" Read OtherRead OPENAPI Tenant "查询系统信息" "Describe system";
+    // contract 5.14
+    ops::audit::QueryAudit: "queryAudit" ["/audit/queryAudit"] "iam:queryAudit" Read OtherRead OPENAPI Tenant "查询审计记录" "Query audit records";
+}
+
+static BY_PATH: LazyLock<HashMap<&'static str, &'static Row>> = LazyLock::new(|| {
+    ROWS.iter().flat_map(|row| row.spec.paths.iter().map(move |path| (*path, row))).collect()
+});
+
+/// The row of a path tail.
+pub fn by_path(path: &str) -> Option<&'static Row> {
+    BY_PATH.get(path).copied()
+}
+
+/// The row of an operation's name.
+pub fn by_name(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.spec.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_paths_are_unique_and_reachable() {
+        let paths: Vec<&str> = ROWS.iter().flat_map(|row| row.spec.paths).copied().collect();
+        assert_eq!(paths.len(), BY_PATH.len(), "a path stands in two rows");
+        for row in ROWS {
+            let spec = row.spec;
+            assert_eq!(ROWS.iter().filter(|other| other.spec.name == spec.name).count(), 1, "{}", spec.name);
+            assert_eq!(spec.paths.is_empty(), spec.reach == Reach::INTERNAL, "{}", spec.name);
+            assert!(
+                spec.paths.iter().all(|path| path.starts_with('/') && !path.starts_with("/v1")),
+                "{}",
+                spec.name
+            );
+        }
+    }
+}

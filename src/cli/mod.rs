@@ -1,0 +1,104 @@
+//! The command line: arguments become settings and one sub-command runs. What it does on a running service goes over
+//! the OpenAPI plane, signed like any other client's call.
+
+mod call;
+mod client;
+mod encrypt_file;
+mod profile;
+mod sealed_file;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::env::Env;
+
+/// What a sub-command returns; the text is for a person and says what to do.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Key management service and simulated cipher machine in one binary.
+#[derive(Parser)]
+#[command(name = "yaoku", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the service; on an empty data directory, initialise it first
+    Serve(Settings),
+    /// Initialise the data directory and exit
+    Init(Settings),
+    /// Call an operation and print its result as JSON
+    Call(call::CallArguments),
+    /// Encrypt a file under a new data key, streaming, in constant memory
+    EncryptFile(call::EncryptArguments),
+    /// Decrypt a file made by encrypt-file
+    DecryptFile(call::DecryptArguments),
+    /// Print the effective settings as TOML
+    Config(Settings),
+    /// Print the version
+    Version,
+}
+
+/// Where settings come from: the compiled-in default, then the file, then YAOKU_… variables, then these options.
+#[derive(Args, Clone)]
+struct Settings {
+    /// Settings file (TOML); `yaoku config` prints every setting
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory [default: data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config, crate::config::ConfigError> {
+        let variables = std::env::vars_os();
+        let variables =
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut config = Config::load(self.config.as_deref(), variables)?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the program: 0 success, 1 failure, 2 wrong arguments.
+pub fn main() -> ExitCode {
+    // Nothing that this program writes is for anybody else.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let env = Env::system();
+    let outcome = match Arguments::parse().command {
+        Command::Serve(settings) => serve::serve(&settings, env),
+        Command::Init(settings) => serve::init(&settings, env),
+        Command::Call(arguments) => call::call(arguments, env),
+        Command::EncryptFile(arguments) => call::encrypt(arguments, env),
+        Command::DecryptFile(arguments) => call::decrypt(arguments, env),
+        Command::Config(settings) => {
+            settings.load().map_err(Into::into).map(|config| print(&config.to_toml()))
+        }
+        Command::Version => {
+            print(concat!("yaoku ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("yaoku: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints to standard output; a reader that went away is no failure of ours.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,76 @@
+//! `yaoku serve` and `yaoku init`.
+
+use std::io::Write as _;
+
+use actix::System;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Outcome, Settings};
+use crate::config::Config;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::server::{self, Server};
+
+/// Initialises the data directory.
+pub fn init(settings: &Settings, env: Env) -> Outcome {
+    let config = settings.load()?;
+    start_log(&config)?;
+    System::new().block_on(server::initialise(&config, &env)).map_err(explain)?;
+    super::print(&format!(
+        "initialised {}\nthe first credentials are in {}\n",
+        config.data.display(),
+        config.data.join(server::FIRST_RUN).display()
+    ));
+    Ok(())
+}
+
+/// Serves until SIGTERM or SIGINT; a second signal ends at once.
+pub fn serve(settings: &Settings, env: Env) -> Outcome {
+    let config = settings.load()?;
+    start_log(&config)?;
+    System::new().block_on(run(&config, &env)).map_err(explain)?;
+    Ok(())
+}
+
+async fn run(config: &Config, env: &Env) -> Result<()> {
+    if !server::is_initialised(config)? {
+        server::initialise(config, env).await?;
+        tracing::info!(event = "initialised", data = %config.data.display(), "a new appliance");
+    }
+    let server = Server::start(config, env).await?;
+    let mut line = serde_json::to_string(&server.ready).map_err(Error::internal)?;
+    line.push('\n');
+    // A closed standard output is no reason not to serve.
+    let mut out = std::io::stdout();
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    tracing::info!(event = "ready", openapi = %server.ready.openapi, access_point = %server.ready.access_point);
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(event = "stopping", "finishing calls in flight; a second signal ends at once");
+    tokio::select! {
+        () = server.stop() => tracing::info!(event = "stopped"),
+        _ = terminate.recv() => tracing::warn!(event = "stopped", "at once"),
+        _ = interrupt.recv() => tracing::warn!(event = "stopped", "at once"),
+    }
+    Ok(())
+}
+
+/// Logs to standard error, as text; secrets never reach the log.
+fn start_log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = EnvFilter::try_new(&config.log.level).map_err(|error| format!("log.level: {error}"))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    Ok(())
+}
+
+/// On the command line the operator reads the cause; on the wire nobody does.
+fn explain(error: Error) -> Box<dyn std::error::Error> {
+    match std::error::Error::source(&error) {
+        Some(cause) => cause.to_string().into(),
+        None => Box::new(error),
+    }
+}

@@ -1,0 +1,297 @@
+//! Settings: the compiled-in default, then a file, then `YAOKU_…` variables. A setting that is unknown or malformed
+//! stops the start; nothing falls back silently.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::model::rate::Rates;
+
+/// Every setting with its default and a comment.
+pub const DEFAULT: &str = include_str!("../config/default.toml");
+
+/// The effective settings; the fields are described in `config/default.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "every field is described once, in config/default.toml")]
+pub struct Config {
+    pub data: PathBuf,
+    pub region: String,
+    pub openapi: OpenApi,
+    pub access_point: AccessPoint,
+    pub tls: Tls,
+    pub http: Http,
+    pub store: Store,
+    pub keepers: Keepers,
+    pub cron: Cron,
+    pub quota: Quota,
+    pub log: Log,
+    pub rates: Rates,
+}
+
+/// How the OpenAPI plane listens and answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct OpenApi {
+    pub listen: SocketAddr,
+    pub envelope: EnvelopeForm,
+    pub http_status: StatusForm,
+    pub date_zone: DateZone,
+}
+
+/// The form of OpenAPI answers (contract section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvelopeForm {
+    /// `statusCode` 800 or 900 around the bare form.
+    Gateway,
+    /// The bare form.
+    Bare,
+}
+
+/// Whether business errors keep their HTTP status (contract section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusForm {
+    /// Business errors come with HTTP 200.
+    Ctyun,
+    /// The real status.
+    Rest,
+}
+
+/// The zone of `Eop-date` (contract 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DateZone {
+    /// Pinned by the first accepted request of each access key.
+    #[serde(rename = "auto")]
+    Auto,
+    /// UTC.
+    #[serde(rename = "utc")]
+    Utc,
+    /// UTC+8.
+    #[serde(rename = "+08:00")]
+    Beijing,
+}
+
+/// Where access points listen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct AccessPoint {
+    pub listen: SocketAddr,
+}
+
+/// The server's certificate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Tls {
+    pub names: Vec<String>,
+}
+
+/// Limits of the listeners.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Http {
+    pub workers: usize,
+    pub connections_max: usize,
+    pub head_seconds: u64,
+    pub idle_seconds: u64,
+}
+
+/// Limits of the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Store {
+    pub cache_bytes: usize,
+    pub audit_places: usize,
+}
+
+/// How long records stay in memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Keepers {
+    pub idle_seconds: u64,
+}
+
+/// The scheduler.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Cron {
+    pub tick_seconds: u64,
+}
+
+/// Quotas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Quota {
+    pub keys_per_base_instance: u64,
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Log {
+    pub level: String,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// The effective settings: default, then `file`, then the `YAOKU_…` variables among `variables`.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table = defaults();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+            let file: Table =
+                text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+            merge(&mut table, file);
+        }
+        for (name, value) in variables {
+            let Some(tail) = name.strip_prefix("YAOKU_") else { continue };
+            if !set(&mut table, &tail.to_ascii_lowercase(), &value) {
+                return Err(ConfigError(format!("{name} names no setting; see `yaoku config`")));
+            }
+        }
+        Self::checked(table)
+    }
+
+    fn checked(table: Table) -> Result<Self, ConfigError> {
+        let config: Self = table.try_into().map_err(|error| ConfigError(format!("settings: {error}")))?;
+        let positive = [
+            ("store.audit_places", config.store.audit_places as u64),
+            ("http.connections_max", config.http.connections_max as u64),
+            ("http.head_seconds", config.http.head_seconds),
+            ("http.idle_seconds", config.http.idle_seconds),
+            ("keepers.idle_seconds", config.keepers.idle_seconds),
+            ("cron.tick_seconds", config.cron.tick_seconds),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError(format!("{name} must be at least 1")));
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if config.region.is_empty() || config.region.len() > 64 || !config.region.bytes().all(plain) {
+            return Err(ConfigError("region must have 1 to 64 letters, digits, `-`, `_` or `.`".into()));
+        }
+        Ok(config)
+    }
+
+    /// The settings as a file that [`Config::load`] reads back.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are tables of plain values")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::checked(defaults()).expect("the compiled-in default is complete: checked by a test")
+    }
+}
+
+fn defaults() -> Table {
+    DEFAULT.parse().expect("the compiled-in default is TOML: checked by a test")
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (name, value) in from {
+        match (into.get_mut(&name), value) {
+            (Some(Value::Table(inner)), Value::Table(outer)) => merge(inner, outer),
+            (_, value) => {
+                into.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Sets the setting whose path, joined by `_`, is `name`. The present value says of which type the text must be.
+fn set(table: &mut Table, name: &str, text: &str) -> bool {
+    for (key, value) in table.iter_mut() {
+        if let Value::Table(inner) = value {
+            let tail = name.strip_prefix(key.as_str()).and_then(|tail| tail.strip_prefix('_'));
+            if tail.is_some_and(|tail| set(inner, tail, text)) {
+                return true;
+            }
+        } else if key == name {
+            *value = match value {
+                Value::Integer(_) => text.parse().map_or_else(|_| Value::String(text.into()), Value::Integer),
+                Value::Array(_) => {
+                    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                    Value::Array(items.map(|item| Value::String(item.into())).collect())
+                }
+                _ => Value::String(text.into()),
+            };
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::load(None, variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+    }
+
+    #[test]
+    fn the_default_is_complete_and_reads_back() {
+        let config = Config::default();
+        assert_eq!(config.to_toml().parse::<Table>().unwrap(), defaults());
+    }
+
+    #[test]
+    fn variables_reach_every_depth() {
+        let config = load(&[
+            ("YAOKU_DATA", "/tmp/x"),
+            ("YAOKU_OPENAPI_LISTEN", "127.0.0.1:0"),
+            ("YAOKU_ACCESS_POINT_LISTEN", "[::1]:0"),
+            ("YAOKU_RATES_KEY_CREATE_OPENAPI", "7"),
+            ("YAOKU_TLS_NAMES", "a.example, b.example"),
+            ("HOME", "/root"),
+        ])
+        .unwrap();
+        assert_eq!(config.data, PathBuf::from("/tmp/x"));
+        assert_eq!(config.rates.key_create.openapi, 7);
+        assert_eq!(config.tls.names, ["a.example", "b.example"]);
+        assert!(config.access_point.listen.is_ipv6());
+    }
+
+    #[test]
+    fn a_wrong_setting_stops_the_start() {
+        for (name, value) in [
+            ("YAOKU_NO_SUCH", "1"),
+            ("YAOKU_OPENAPI_LISTEN", "nowhere"),
+            ("YAOKU_OPENAPI_ENVELOPE", "xml"),
+            ("YAOKU_HTTP_HEAD_SECONDS", "0"),
+            ("YAOKU_CRON_TICK_SECONDS", "soon"),
+            ("YAOKU_REGION", ""),
+        ] {
+            assert!(load(&[(name, value)]).is_err(), "{name}={value}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The scheduler actor: at every tick it asks the store what is due and submits ordinary operations as the appliance
+//! itself, so that what happens by itself is audited like everything else. Whether something is really due is decided
+//! by the record's own transition.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use crate::error::{Error, Result};
+use crate::gateway::Gateway;
+use crate::ids::KeyId;
+use crate::model::alias::KeyRef;
+use crate::model::record::Kind;
+use crate::ops::rotation::RotateDueKey;
+
+/// Due records that one tick takes up.
+const DUE_MAX: usize = 1000;
+
+/// The scheduler.
+pub struct Cron {
+    gateway: Arc<Gateway>,
+    /// Whether a tick is still at work; the next one then waits.
+    busy: bool,
+}
+
+impl Cron {
+    /// A scheduler that submits to this gateway.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway, busy: false }
+    }
+}
+
+impl Actor for Cron {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let tick = Duration::from_secs(self.gateway.app().config.cron.tick_seconds);
+        context.run_interval(tick, |cron, context| {
+            if std::mem::replace(&mut cron.busy, true) {
+                return;
+            }
+            let gateway = Arc::clone(&cron.gateway);
+            let work = async move { tick_once(&gateway).await };
+            context.spawn(work.into_actor(cron).map(|(), cron, _| cron.busy = false));
+        });
+    }
+}
+
+/// One tick. A failure is logged and tried again at the next one.
+async fn tick_once(gateway: &Gateway) {
+    for result in [rotate(gateway).await, gateway.sweep().await] {
+        if let Err(error) = result {
+            tracing::warn!(event = "tick", %error, "a scheduled job failed; the next tick tries again");
+        }
+    }
+    let app = gateway.app();
+    *app.last_tick.lock().unwrap_or_else(PoisonError::into_inner) = app.env.clock.monotonic();
+}
+
+/// Gives every key that is due its next version.
+async fn rotate(gateway: &Gateway) -> Result<()> {
+    let app = gateway.app();
+    for due in app.store.due(app.env.clock.now(), DUE_MAX)? {
+        if due.kind != Kind::Key as u8 {
+            continue;
+        }
+        let id = <[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?;
+        let operation = RotateDueKey { cmk_uuid: KeyRef::Id(KeyId::from_bytes(id)) };
+        if let Err(error) = gateway.submit(operation).await {
+            tracing::warn!(event = "rotateDueKey", key = %KeyId::from_bytes(id), %error, "not rotated");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,391 @@
+//! The pipeline that every call passes, whoever submits it: HTTP planes, cron and the command line come in here and can
+//! call nothing deeper. Every call, refused or failed ones included, leaves exactly one audit record before it is
+//! answered; floods of strangers are counted in one record per source and minute.
+
+mod authentication;
+mod replays;
+mod strangers;
+mod throttle;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+use sm3::Sm3;
+
+use crate::api::{Access, Arrival, Call, Common, Fields, Target};
+use crate::app::App;
+use crate::catalog::{self, Row};
+use crate::error::{Error, Result};
+use crate::ids::InstanceId;
+use crate::model::access_point::AccessPoint;
+use crate::model::alias::{Alias, AliasName, KeyRef};
+use crate::model::audit::Draft;
+use crate::model::instance::Instance;
+use crate::model::principal::{Plane, Principal};
+use crate::ops::Operation;
+use crate::store::{Changes, Entry, EopTrace, Page, TokenKey};
+use authentication::Refusal;
+use replays::Replays;
+use strangers::{Strangers, Suppressed};
+use throttle::Throttle;
+
+/// Largest body of the operations of this version (contract section 1).
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The gateway of one appliance.
+pub struct Gateway {
+    app: Arc<App>,
+    region: Arc<str>,
+    throttle: Throttle,
+    strangers: Strangers,
+    replays: Replays,
+}
+
+/// A call as it arrives, whatever it came over.
+pub struct Request {
+    /// The surface.
+    pub plane: Plane,
+    /// Where from.
+    pub source: Option<IpAddr>,
+    /// What the client calls itself.
+    pub user_agent: String,
+    /// How.
+    pub method: Method,
+    /// The path as sent, without the query.
+    pub path: String,
+    /// The query as sent.
+    pub query: String,
+    /// Header names in lower case and their values.
+    pub headers: Vec<(String, String)>,
+    /// The body, or why there is none.
+    pub body: Result<Vec<u8>>,
+}
+
+/// HTTP methods that make a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Read operations accept it.
+    Get,
+    /// Every operation accepts it.
+    Post,
+    /// Nobody accepts it.
+    Other,
+}
+
+/// What goes back.
+pub struct Reply {
+    /// The request id, echoed or made here.
+    pub request_id: String,
+    /// The result as JSON, or why there is none.
+    pub result: Result<String>,
+}
+
+/// A call whose caller is proven.
+struct Proven {
+    row: &'static Row,
+    fields: Fields,
+    principal: Principal,
+    eop: EopTrace,
+}
+
+impl Gateway {
+    /// A gateway over an appliance; remembers the request ids that were accepted before the last stop.
+    pub fn new(app: Arc<App>) -> Result<Self> {
+        let replays = Replays::new(*app.store.replay_key(), app.store.eop_memory()?);
+        let region = Arc::from(app.config.region.as_str());
+        Ok(Self { region, throttle: Throttle::default(), strangers: Strangers::default(), replays, app })
+    }
+
+    /// The appliance behind the gateway.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Serves one call that came over HTTP.
+    pub async fn perform(&self, request: Request) -> Reply {
+        let arrival = self.arrival(&request);
+        let request_id = arrival.id.clone();
+        let result = match self.identify(&request, &arrival).await {
+            Ok(proven) => self.serve(arrival, proven).await,
+            Err(refusal) => Err(self.refuse(arrival, refusal).await),
+        };
+        log(&request_id, &result);
+        Reply { request_id, result }
+    }
+
+    /// Serves one call of the appliance itself.
+    pub async fn submit<O: Operation>(&self, operation: O) -> Result<O::Output>
+    where
+        O::Output: DeserializeOwned,
+    {
+        let row = catalog::by_name(O::SPEC.name).ok_or(Error::OperationNotFound)?;
+        let fields = Fields::from_json(&serde_json::to_vec(&operation).map_err(Error::internal)?)?;
+        let clock = self.app.env.clock.clone();
+        let arrival = Arrival {
+            id: self.new_id()?,
+            plane: Plane::Internal,
+            source: None,
+            user_agent: String::new(),
+            now: clock.now(),
+            arrived: (clock.monotonic(), clock),
+            region: Arc::clone(&self.region),
+        };
+        let id = arrival.id.clone();
+        let proven = Proven { row, fields, principal: Principal::System, eop: EopTrace::default() };
+        let result = self.serve(arrival, proven).await;
+        log(&id, &result);
+        serde_json::from_str(&result?).map_err(Error::internal)
+    }
+
+    /// Writes what the past minute's floods of strangers came to and forgets what is of no more use. Cron calls it.
+    pub async fn sweep(&self) -> Result<()> {
+        let clock = &self.app.env.clock;
+        self.throttle.forget(clock.monotonic());
+        self.replays.forget(clock.now());
+        for suppressed in self.strangers.finished(clock.now()) {
+            let draft = self.suppressed_draft(&suppressed)?;
+            let entry = Entry {
+                draft,
+                failure: Some(Error::SignatureMismatch),
+                changes: Changes::default(),
+                eop: EopTrace::default(),
+            };
+            self.app.store.record(self.app.store.reserve()?, entry).await?;
+        }
+        Ok(())
+    }
+
+    fn arrival(&self, request: &Request) -> Arrival {
+        let clock = self.app.env.clock.clone();
+        let theirs = header(&request.headers, "ctyun-eop-request-id").filter(|id| id.len() <= 128);
+        let id = match (request.plane, theirs) {
+            (Plane::OpenApi, Some(id)) if !id.is_empty() => id.to_owned(),
+            (Plane::OpenApi | Plane::AccessPoint | Plane::Internal, _) => self.new_id().unwrap_or_default(),
+        };
+        Arrival {
+            id,
+            plane: request.plane,
+            source: request.source,
+            user_agent: request.user_agent.chars().take(128).collect(),
+            now: clock.now(),
+            arrived: (clock.monotonic(), clock),
+            region: Arc::clone(&self.region),
+        }
+    }
+
+    fn new_id(&self) -> Result<String> {
+        Ok(uuid::Builder::from_random_bytes(self.app.random()?).into_uuid().to_string())
+    }
+
+    /// Steps 2 to 9 for a caller who is proven.
+    async fn serve(&self, arrival: Arrival, proven: Proven) -> Result<String> {
+        let place = self.app.store.reserve()?;
+        let Proven { row, fields, principal, eop } = proven;
+        let mut call = Call::new(arrival, row.spec, principal, place, eop);
+        let result = self.execute(row, &fields, &mut call).await;
+        call.finish(&self.app.store, result.as_ref().err()).await?;
+        result
+    }
+
+    /// Steps 3 to 8: permitted at all, rate, decoding, targets, and the operation itself.
+    async fn execute(&self, row: &Row, fields: &Fields, call: &mut Call) -> Result<String> {
+        if !call.principal.permits(row.spec.audience) {
+            return Err(Error::NoPermission);
+        }
+        self.throttle.charge(call, row.spec.rate, &self.app)?;
+        call.common = fields.decode::<Common>()?;
+        if call.common.region_id.as_ref().is_some_and(|region| region.as_str() != &*self.region) {
+            return Err(Error::invalid("regionId", "names no region of this appliance"));
+        }
+        let operation = (row.prepare)(fields)?;
+        for target in operation.targets()? {
+            self.resolve(target, call)?;
+        }
+        if let Some(first) = self.first_result(fields, call)? {
+            return Ok(first);
+        }
+        operation.run(call, &self.app).await
+    }
+
+    /// The first result under this `clientToken`; notes the token for the operation if there is none yet.
+    fn first_result(&self, fields: &Fields, call: &mut Call) -> Result<Option<String>> {
+        let Some(token) = &call.common.client_token else { return Ok(None) };
+        let mut hash = Sm3::new();
+        for part in [
+            &call.principal.name(),
+            &call.principal.account().map(|id| id.to_string()).unwrap_or_default(),
+            call.spec.name,
+            token.as_str(),
+        ] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let key = TokenKey(hash.finalize().into());
+        let request = Sha256::digest(fields.fingerprint_text()).into();
+        let remembered = self.app.store.remembered(&key, call.now)?;
+        call.token = Some((key, request));
+        match remembered {
+            Some(first) if first.request == request => Ok(Some(first.output)),
+            Some(_) => Err(Error::invalid("clientToken", "was used with another request")),
+            None => Ok(None),
+        }
+    }
+
+    /// Steps 6 and 7: what a target is, and whether the caller may touch it. What a caller may not see is not there.
+    fn resolve(&self, target: Target, call: &Call) -> Result<()> {
+        match target {
+            Target::Key(KeyRef::Id(id)) => self.resolve_key(id, "", call),
+            Target::Key(KeyRef::Alias(name)) => {
+                let alias = self.alias(&name, call)?;
+                self.resolve_key(alias.key, name.as_str(), call)
+            }
+            Target::Alias(name) => {
+                let alias = self.alias(&name, call)?;
+                let key = self.app.keys.get(&alias.key)?.ok_or(Error::AliasNotFound)?;
+                if !call.principal.sees(key.account, Some(key.instance)) {
+                    return Err(Error::AliasNotFound);
+                }
+                call.touch_instance(key.instance);
+                call.touch("Alias", name.as_str(), name.as_str());
+                Ok(())
+            }
+            Target::AccessPoint(id) => {
+                let point = self.app.access_points.get(&id)?;
+                let missing = Error::ResourceNotFound("access point");
+                let point: Arc<AccessPoint> = point
+                    .filter(|point| call.principal.sees(point.account, Some(point.instance)))
+                    .ok_or(missing)?;
+                call.touch_instance(point.instance);
+                call.touch("AccessPoint", &id.to_string(), point.name.as_str());
+                Ok(())
+            }
+            Target::Service => {
+                call.touch_instance(self.service(call)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn resolve_key(&self, id: crate::ids::KeyId, meant_as: &str, call: &Call) -> Result<()> {
+        let key = self.app.keys.get(&id)?;
+        let key = key
+            .filter(|key| call.principal.sees(key.account, Some(key.instance)))
+            .ok_or(Error::KeyNotFound)?;
+        call.touch_instance(key.instance);
+        call.touch_key(id, meant_as);
+        Ok(())
+    }
+
+    fn alias(&self, name: &AliasName, call: &Call) -> Result<Alias> {
+        self.app.store.get::<Alias>(&(call.account()?, name.clone()))?.ok_or(Error::AliasNotFound)
+    }
+
+    /// The service named by `instanceId`, or the caller's own, or the account's oldest.
+    fn service(&self, call: &Call) -> Result<InstanceId> {
+        let missing = || Error::ResourceNotFound("service");
+        match (&call.principal, call.common.instance_id) {
+            (Principal::AccessPoint { instance, .. }, None) => Ok(*instance),
+            (_, Some(id)) => {
+                let instance = self.app.instances.get(&id)?.ok_or_else(missing)?;
+                if call.principal.sees(instance.account, Some(id)) { Ok(id) } else { Err(missing()) }
+            }
+            (Principal::User { .. } | Principal::System, None) => {
+                let page: Page<Instance> =
+                    self.app.store.page(&Instance::of_account(call.account()?), 0, 1)?;
+                page.records.first().map(|instance| instance.id).ok_or_else(missing)
+            }
+        }
+    }
+
+    /// Records a call whose caller is not proven, or counts it with others of its source.
+    async fn refuse(&self, arrival: Arrival, refusal: Refusal) -> Error {
+        let Some(_place) = self.strangers.enter() else {
+            return Error::Unavailable("too many calls that cannot be authenticated; retry in a moment");
+        };
+        if !self.strangers.records(arrival.source, arrival.now) {
+            return refusal.error;
+        }
+        let (since, clock) = &arrival.arrived;
+        let draft = Draft {
+            time: arrival.now,
+            event_name: refusal.event_name,
+            event_type: arrival.plane.event_type(),
+            event_source: arrival.plane.event_source(),
+            account: refusal.account,
+            region: self.region.to_string(),
+            instance: String::new(),
+            resource_type: "",
+            resource_ids: Vec::new(),
+            resource_name: String::new(),
+            principal_type: "UNKNOWN",
+            user_name: String::new(),
+            access_key: refusal.access_key.map(|id| id.to_string()).unwrap_or_default(),
+            source: arrival.source,
+            user_agent: arrival.user_agent,
+            request_id: arrival.id,
+            suppressed: None,
+            duration: clock.monotonic().saturating_sub(*since),
+        };
+        let failure = Some(refusal.error.clone());
+        let entry = Entry { draft, failure, changes: Changes::default(), eop: EopTrace::default() };
+        let recorded = match self.app.store.reserve() {
+            Ok(place) => self.app.store.record(place, entry).await,
+            Err(error) => Err(error),
+        };
+        recorded.err().unwrap_or(refusal.error)
+    }
+
+    fn suppressed_draft(&self, suppressed: &Suppressed) -> Result<Draft> {
+        Ok(Draft {
+            time: suppressed.minute,
+            event_name: "suppressedCalls",
+            event_type: Plane::Internal.event_type(),
+            event_source: Plane::Internal.event_source(),
+            account: None,
+            region: self.region.to_string(),
+            instance: String::new(),
+            resource_type: "",
+            resource_ids: Vec::new(),
+            resource_name: String::new(),
+            principal_type: "UNKNOWN",
+            user_name: String::new(),
+            access_key: String::new(),
+            source: suppressed.source,
+            user_agent: String::new(),
+            request_id: self.new_id()?,
+            suppressed: Some(suppressed.calls),
+            duration: Duration::ZERO,
+        })
+    }
+}
+
+/// The value of a header that is there exactly once.
+fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let mut values = headers.iter().filter(|(header, _)| header == name).map(|(_, value)| value.as_str());
+    let value = values.next();
+    if values.next().is_some() { None } else { value }
+}
+
+/// Reads the operation and the service path out of a request.
+fn route(request: &Request) -> Result<&'static Row> {
+    let tail = match request.plane {
+        Plane::OpenApi => request.path.strip_prefix("/v1").ok_or(Error::OperationNotFound)?,
+        Plane::AccessPoint | Plane::Internal => request.path.strip_prefix("/v1").unwrap_or(&request.path),
+    };
+    let row = catalog::by_path(tail).filter(|row| row.spec.reach.contains(request.plane));
+    let row = row.ok_or(Error::OperationNotFound)?;
+    match (request.method, row.spec.access) {
+        (Method::Post, _) | (Method::Get, Access::Read) => Ok(row),
+        (Method::Get, Access::Write) | (Method::Other, _) => Err(Error::MethodNotAllowed),
+    }
+}
+
+/// The one place where the cause of an internal failure is logged.
+fn log(id: &str, result: &Result<String>) {
+    if let Err(error @ Error::Internal(cause)) = result {
+        tracing::error!(event = "internal", request = id, ?cause, "{error}");
+    }
+}

@@ -1,0 +1,147 @@
+//! What the EOP plane remembers: request ids that were accepted within the window, and the zone of each access key's
+//! dates. Ids are kept as keyed fingerprints in buckets of a minute; those of operations that change something are
+//! stored with their audit record and survive a restart.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::env::Timestamp;
+use crate::error::{Error, Result};
+use crate::ids::AccessKeyId;
+use crate::model::signature::{EopZone, WINDOW_SECONDS};
+use crate::store::EopMemory;
+
+/// Fingerprints kept at most: half an hour at 500 calls a second.
+const FINGERPRINTS_MAX: usize = 1_000_000;
+
+/// The replay set and the pinned zones.
+pub struct Replays {
+    key: [u8; 32],
+    seen: Mutex<Seen>,
+    zones: Mutex<HashMap<AccessKeyId, EopZone>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    minutes: BTreeMap<i64, HashSet<[u8; 16]>>,
+    count: usize,
+}
+
+impl Replays {
+    /// Starts from what the store remembers.
+    pub fn new(key: [u8; 32], memory: EopMemory) -> Self {
+        let mut seen = Seen::default();
+        for (minute, fingerprint) in memory.replays {
+            seen.count += usize::from(seen.minutes.entry(minute).or_default().insert(fingerprint));
+        }
+        let zone = |(access_key, zone)| match zone {
+            8 => (access_key, EopZone::Beijing),
+            _ => (access_key, EopZone::Utc),
+        };
+        let zones = memory.zones.into_iter().map(zone).collect();
+        Self { key, seen: Mutex::new(seen), zones: Mutex::new(zones) }
+    }
+
+    /// Accepts a request id that is new within the window. `at` is the signed date: it decides how long the id must be
+    /// remembered.
+    pub fn accept(
+        &self,
+        access_key: AccessKeyId,
+        id: &str,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(i64, [u8; 16])> {
+        if id.is_empty() || id.len() > 128 {
+            return Err(Error::invalid("ctyun-eop-request-id", "must have 1 to 128 characters"));
+        }
+        let minute = at.minute();
+        let fingerprint = self.fingerprint(access_key, id);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.minutes.values().any(|minute| minute.contains(&fingerprint)) {
+            return Err(Error::Replayed);
+        }
+        if seen.count >= FINGERPRINTS_MAX {
+            seen.forget(now);
+        }
+        if seen.count >= FINGERPRINTS_MAX {
+            return Err(Error::Unavailable("too many requests within half an hour; retry later"));
+        }
+        seen.minutes.entry(minute).or_default().insert(fingerprint);
+        seen.count += 1;
+        Ok((minute, fingerprint))
+    }
+
+    fn fingerprint(&self, access_key: AccessKeyId, id: &str) -> [u8; 16] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of every length");
+        mac.update(access_key.as_bytes());
+        mac.update(id.as_bytes());
+        let mut fingerprint = [0; 16];
+        for (to, from) in fingerprint.iter_mut().zip(mac.finalize().into_bytes()) {
+            *to = from;
+        }
+        fingerprint
+    }
+
+    /// Forgets ids whose date is out of every window.
+    pub fn forget(&self, now: Timestamp) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).forget(now);
+    }
+
+    /// The zone that an access key is pinned to.
+    pub fn zone(&self, access_key: AccessKeyId) -> Option<EopZone> {
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner).get(&access_key).copied()
+    }
+
+    /// Pins an access key to a zone; true if it was not pinned before.
+    pub fn pin(&self, access_key: AccessKeyId, zone: EopZone) -> bool {
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = !zones.contains_key(&access_key);
+        zones.entry(access_key).or_insert(zone);
+        new
+    }
+}
+
+impl Seen {
+    fn forget(&mut self, now: Timestamp) {
+        let oldest = now.minute() - WINDOW_SECONDS / 60 - 1;
+        self.minutes = self.minutes.split_off(&oldest);
+        self.count = self.minutes.values().map(HashSet::len).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_accepted_once_per_access_key_and_window() {
+        let replays = Replays::new([7; 32], EopMemory::default());
+        let (one, other) = (AccessKeyId::from_bytes([1; 16]), AccessKeyId::from_bytes([2; 16]));
+        let now = Timestamp::from_seconds(100_000);
+        let first = replays.accept(one, "a", now, now).unwrap();
+        assert!(matches!(replays.accept(one, "a", now, now), Err(Error::Replayed)));
+        assert!(replays.accept(other, "a", now, now).is_ok());
+        assert!(replays.accept(one, "b", now, now).is_ok());
+        let later = Timestamp::from_seconds(100_000 + 16 * 60);
+        replays.forget(later);
+        assert!(
+            matches!(replays.accept(one, "a", now, later), Err(Error::Replayed)),
+            "still within two windows"
+        );
+        let restarted = Replays::new([7; 32], EopMemory { replays: vec![first], zones: vec![(one, 8)] });
+        assert!(matches!(restarted.accept(one, "a", now, now), Err(Error::Replayed)));
+        assert_eq!(restarted.zone(one), Some(EopZone::Beijing));
+    }
+
+    #[test]
+    fn the_first_zone_stays() {
+        let replays = Replays::new([7; 32], EopMemory::default());
+        let id = AccessKeyId::from_bytes([1; 16]);
+        assert!(replays.pin(id, EopZone::Beijing));
+        assert!(!replays.pin(id, EopZone::Utc));
+        assert_eq!(replays.zone(id), Some(EopZone::Beijing));
+    }
+}

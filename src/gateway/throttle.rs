@@ -1,0 +1,42 @@
+//! Rates: one bucket for every class, plane and owner (contract 4.4).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::api::Call;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::model::principal::{Plane, Principal};
+use crate::model::rate::{Bucket, RateClass};
+
+/// All buckets that are not full.
+#[derive(Default)]
+pub struct Throttle(Mutex<HashMap<(RateClass, Plane, [u8; 16]), Bucket>>);
+
+impl Throttle {
+    /// Charges one call to its bucket: the account's on OpenAPI, the service's on access points.
+    pub fn charge(&self, call: &Call, class: RateClass, app: &App) -> Result<()> {
+        let Some(rate) = app.config.rates.of(class) else { return Ok(()) };
+        let (owner, per_second) = match &call.principal {
+            Principal::User { account, .. } => (*account.as_bytes(), rate.openapi),
+            Principal::AccessPoint { instance, .. } => {
+                let mut owner = [0; 16];
+                for (to, from) in owner.iter_mut().zip(instance.as_bytes()) {
+                    *to = *from;
+                }
+                (owner, rate.access_point.saturating_mul(app.instance(*instance)?.base_instances))
+            }
+            Principal::System => return Ok(()),
+        };
+        let now = app.env.clock.monotonic();
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.entry((class, call.plane, owner)).or_insert(Bucket::full(now));
+        bucket.take(per_second, now).map_err(Error::Throttled)
+    }
+
+    /// Forgets buckets that are full again.
+    pub fn forget(&self, now: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, bucket| !bucket.is_full(now));
+    }
+}

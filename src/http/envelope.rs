@@ -1,0 +1,128 @@
+//! The form of answers on each plane (contract section 3).
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use serde_json::{Value, json};
+
+use crate::config::{EnvelopeForm, OpenApi, StatusForm};
+use crate::error::{Error, Wire};
+use crate::gateway::Reply;
+use crate::model::principal::Plane;
+
+/// Wraps a reply as its plane and the settings ask.
+pub fn wrap(plane: Plane, reply: Reply, settings: &OpenApi) -> HttpResponse {
+    let (status, body) = match &reply.result {
+        Ok(result) => (200, success(plane, result, settings.envelope)),
+        Err(error) => {
+            let wire = error.wire();
+            let status = http_status(plane, &wire, settings);
+            (status, failure(plane, &wire, &reply.request_id, settings.envelope).to_string())
+        }
+    };
+    let mut response =
+        HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    response.insert_header((CONTENT_TYPE, "application/json")).insert_header((CACHE_CONTROL, "no-store"));
+    let echo = match plane {
+        Plane::OpenApi => "ctyun-eop-request-id",
+        Plane::AccessPoint | Plane::Internal => "x-request-id",
+    };
+    response
+        .insert_header((echo, reply.request_id.as_str()))
+        .insert_header(("x-trace-id", reply.request_id.as_str()));
+    if let Err(Error::Throttled(after)) = reply.result {
+        response.insert_header((RETRY_AFTER, after.as_secs().max(1).to_string()));
+    }
+    response.body(body)
+}
+
+/// The result is JSON already and goes in as it is.
+fn success(plane: Plane, result: &str, form: EnvelopeForm) -> String {
+    match (plane, form) {
+        (Plane::OpenApi, EnvelopeForm::Gateway) => format!(
+            r#"{{"statusCode":800,"returnObj":{{"code":200,"result":{result},"statusCode":200,"success":1}}}}"#
+        ),
+        (Plane::OpenApi, EnvelopeForm::Bare) => {
+            format!(r#"{{"code":200,"result":{result},"statusCode":200,"success":1}}"#)
+        }
+        (Plane::AccessPoint | Plane::Internal, _) => format!(r#"{{"code":200,"data":{result}}}"#),
+    }
+}
+
+fn failure(plane: Plane, wire: &Wire, request_id: &str, form: EnvelopeForm) -> Value {
+    let bare = json!({
+        "code": wire.code, "message": wire.message, "statusCode": wire.status, "success": 0, "requestId": request_id,
+    });
+    match (plane, form) {
+        (Plane::OpenApi, EnvelopeForm::Gateway) => json!({
+            "statusCode": 900, "error": wire.symbol, "errorCode": wire.code, "message": wire.message,
+            "description": wire.description, "requestId": request_id, "returnObj": bare,
+        }),
+        (Plane::OpenApi, EnvelopeForm::Bare) => bare,
+        (Plane::AccessPoint | Plane::Internal, _) => json!({
+            "code": wire.status, "errorCode": wire.code, "message": wire.message, "data": null,
+            "requestId": request_id,
+        }),
+    }
+}
+
+/// Business errors of the gateway form come with HTTP 200: the vendor's client cores lose the body of anything else.
+fn http_status(plane: Plane, wire: &Wire, settings: &OpenApi) -> u16 {
+    let business = !matches!(
+        wire.code,
+        "KMS.9040"
+            | "KMS.9041"
+            | "KMS.9042"
+            | "KMS.9043"
+            | "KMS.9044"
+            | "KMS.9045"
+            | "KMS.9050"
+            | "KMS.9060"
+            | "KMS.9061"
+            | "KMS.9062"
+            | "KMS.9070"
+            | "KMS.9071"
+    );
+    let hides = settings.envelope == EnvelopeForm::Gateway && settings.http_status == StatusForm::Ctyun;
+    if plane == Plane::OpenApi && hides && business { 200 } else { wire.status }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(envelope: EnvelopeForm, http_status: StatusForm) -> OpenApi {
+        OpenApi { envelope, http_status, ..crate::config::Config::default().openapi }
+    }
+
+    /// The samples of contract section 3.
+    #[test]
+    fn the_three_forms_are_the_published_ones() {
+        assert_eq!(
+            success(Plane::OpenApi, "{}", EnvelopeForm::Bare),
+            r#"{"code":200,"result":{},"statusCode":200,"success":1}"#
+        );
+        assert_eq!(
+            success(Plane::OpenApi, "{}", EnvelopeForm::Gateway),
+            r#"{"statusCode":800,"returnObj":{"code":200,"result":{},"statusCode":200,"success":1}}"#
+        );
+        assert_eq!(success(Plane::AccessPoint, "{}", EnvelopeForm::Gateway), r#"{"code":200,"data":{}}"#);
+    }
+
+    #[test]
+    fn the_status_is_hidden_only_where_the_vendor_hides_it() {
+        use EnvelopeForm::{Bare, Gateway};
+        use StatusForm::{Ctyun, Rest};
+        let missing = Error::KeyNotFound.wire();
+        let forged = Error::SignatureMismatch.wire();
+        for (plane, form, status, expected) in [
+            (Plane::OpenApi, Gateway, Ctyun, 200),
+            (Plane::OpenApi, Gateway, Rest, 404),
+            (Plane::OpenApi, Bare, Ctyun, 404),
+            (Plane::AccessPoint, Gateway, Ctyun, 404),
+        ] {
+            assert_eq!(http_status(plane, &missing, &settings(form, status)), expected);
+            assert_eq!(http_status(plane, &forged, &settings(form, status)), 401);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The identifiers of every durable thing. One macro, one type per id, so that an account's id can never be
+//! passed where a key's id is meant. Imports nothing of the project.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAnId(pub &'static str);
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Declares 16-byte ids. `hyphenated` ids print as lower-case UUIDs, `simple` ids as 32 lower-case hex digits.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident $form:ident $wrong:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Makes the id from its 16 bytes.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
+            /// Makes a version-4 id from 16 random bytes.
+            pub fn from_random(bytes: [u8; 16]) -> Self {
+                Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+            }
+
+            /// The 16 bytes, as they stand in store keys and wrapped keys.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0.$form(), f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+            /// Accepts exactly the printed form: one spelling per id.
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let id = Self(Uuid::try_parse(text).map_err(|_| NotAnId($wrong))?);
+                if id.to_string() == text { Ok(id) } else { Err(NotAnId($wrong)) }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                if from.is_human_readable() {
+                    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+                } else {
+                    Uuid::deserialize(from).map(Self)
+                }
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A key, `cmkUuid` on the wire.
+    KeyId hyphenated "must be a lower-case UUID";
+    /// One version of a key, `keyVersionId`.
+    VersionId hyphenated "must be a lower-case UUID";
+    /// An access point.
+    AccessPointId hyphenated "must be a lower-case UUID";
+    /// A tenant. Prints as 32 hex digits.
+    AccountId simple "must be 32 lower-case hexadecimal digits";
+    /// The public half of a credential (AK). Prints as 32 hex digits.
+    AccessKeyId simple "must be 32 lower-case hexadecimal digits";
+    /// A person who can sign in.
+    UserId hyphenated "must be a lower-case UUID";
+    /// A virtual machine inside the cipher machine.
+    PartitionId hyphenated "must be a lower-case UUID";
+}
+
+/// A service instance, `ins-` and six letters or digits, such as `ins-BhviB3` (contract section 1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceId([u8; 6]);
+
+impl InstanceId {
+    const ALPHABET: &'static [u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+    /// Makes an id from six random bytes. The slight bias of the reduction does not matter: the id is no secret
+    /// and its uniqueness is checked when the record is stored.
+    pub fn from_random(bytes: [u8; 6]) -> Self {
+        Self(bytes.map(|byte| Self::ALPHABET[usize::from(byte) % Self::ALPHABET.len()]))
+    }
+
+    /// The six characters after `ins-`, as they stand in store keys.
+    pub fn as_bytes(&self) -> &[u8; 6] {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ins-")?;
+        self.0.iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
+    }
+}
+
+impl fmt::Debug for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for InstanceId {
+    type Err = NotAnId;
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        const WRONG: NotAnId = NotAnId("must be `ins-` and six letters or digits");
+        let tail = text.strip_prefix("ins-").ok_or(WRONG)?;
+        let bytes: [u8; 6] = tail.as_bytes().try_into().map_err(|_| WRONG)?;
+        if bytes.iter().all(u8::is_ascii_alphanumeric) { Ok(Self(bytes)) } else { Err(WRONG) }
+    }
+}
+
+impl Serialize for InstanceId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+    }
+}
+
+impl<'de> Deserialize<'de> for InstanceId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+        } else {
+            <[u8; 6]>::deserialize(from).map(Self)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id: KeyId = "241ede22-6261-4617-9caf-10d89990516c".parse().unwrap();
+        assert_eq!(id.to_string(), "241ede22-6261-4617-9caf-10d89990516c");
+        assert!("241EDE22-6261-4617-9caf-10d89990516c".parse::<KeyId>().is_err());
+        assert!("241ede22626146179caf10d89990516c".parse::<KeyId>().is_err());
+        assert!("241ede22-6261-4617-9caf-10d89990516c".parse::<AccountId>().is_err());
+    }
+
+    #[test]
+    fn instance_ids_keep_the_published_form() {
+        assert_eq!("ins-BhviB3".parse::<InstanceId>().unwrap().to_string(), "ins-BhviB3");
+        for wrong in ["ins-", "ins-BhviB", "ins-BhviB33", "ins-Bhv!B3", "BhviB3", "ins-Bhviß"] {
+            assert!(wrong.parse::<InstanceId>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Credentials: an access key and its wrapped secret, owned by an access point or by a person. The secret itself is
+//! known to the cipher machine alone.
+
+use firmware_sim::WrappedKey;
+use serde::{Deserialize, Serialize};
+
+use crate::env::Timestamp;
+use crate::ids::{AccessKeyId, AccessPointId, AccountId, UserId};
+use crate::model::record::{Kind, List, Listing, Record};
+
+/// An access key.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Credential {
+    /// AK.
+    pub id: AccessKeyId,
+    /// The tenant that owns it.
+    pub account: AccountId,
+    /// Who signs with it.
+    pub holder: Holder,
+    /// The secret key, wrapped by the cipher machine.
+    #[serde(with = "super::key::wrapped")]
+    pub secret: WrappedKey,
+    /// Whether it is accepted.
+    pub status: CredentialStatus,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// Who signs with a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Holder {
+    /// An application, on the access-point plane.
+    AccessPoint(AccessPointId),
+    /// A person, on the OpenAPI plane.
+    User(UserId),
+}
+
+/// Whether a credential is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CredentialStatus {
+    /// Accepted.
+    Enabled,
+    /// Refused with KMS.9042.
+    Disabled,
+}
+
+impl Credential {
+    /// The credentials of one access point, oldest first.
+    pub fn of_access_point(id: AccessPointId) -> List {
+        List::of(Kind::Credential, Kind::AccessPoint, id.as_bytes())
+    }
+
+    /// The credentials of one person, oldest first.
+    pub fn of_user(id: UserId) -> List {
+        List::of(Kind::Credential, Kind::User, id.as_bytes())
+    }
+}
+
+impl Record for Credential {
+    type Id = AccessKeyId;
+    const KIND: Kind = Kind::Credential;
+    const VERSION: u8 = 1;
+
+    fn id(&self) -> AccessKeyId {
+        self.id
+    }
+
+    fn id_bytes(id: &AccessKeyId) -> Vec<u8> {
+        id.as_bytes().to_vec()
+    }
+
+    fn listings(&self) -> Vec<Listing> {
+        let list = match self.holder {
+            Holder::AccessPoint(id) => Self::of_access_point(id),
+            Holder::User(id) => Self::of_user(id),
+        };
+        vec![Listing::by_creation(list, self.created, self.id.as_bytes())]
+    }
+}

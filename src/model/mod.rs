@@ -1,0 +1,17 @@
+//! The pure rules: records, their transitions, names, ranges, signatures, rates and the audit chain. No actix, no
+//! redb, no HTTP, no clock, no randomness: given a record and a moment, a function returns the new state or an error.
+
+pub mod access_point;
+pub mod account;
+pub mod algorithm;
+pub mod alias;
+pub mod audit;
+pub mod credential;
+pub mod instance;
+pub mod key;
+pub mod principal;
+pub mod rate;
+pub mod record;
+pub mod signature;
+pub mod tag;
+pub mod text;

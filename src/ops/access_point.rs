@@ -1,0 +1,82 @@
+//! Access points (contract 5.10).
+
+use serde::{Deserialize, Serialize};
+
+use super::Operation;
+use crate::api::{Call, Page};
+use crate::app::App;
+use crate::error::Result;
+use crate::ids::{AccessPointId, InstanceId};
+use crate::model::access_point::AccessPoint;
+use crate::model::text::Text;
+
+/// Lists the caller's access points, oldest first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, listApplicationAccessPoint")]
+pub struct ListApplicationAccessPoint {
+    #[serde(flatten)]
+    pub page: Page,
+    /// Part of the name.
+    pub name: Option<Text<0, 64>>,
+}
+
+/// An access point as clients see it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, listApplicationAccessPoint")]
+pub struct AccessPointView {
+    pub access_point_id: AccessPointId,
+    pub name: String,
+    pub instance_id: InstanceId,
+    pub vpc_id: String,
+    pub subnet_id: String,
+    pub endpoint: String,
+    pub project_id: String,
+    pub description: String,
+    pub policy_check_open: bool,
+    pub create_time: String,
+}
+
+/// A page of access points.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10 and of paging")]
+pub struct AccessPointPage {
+    pub access_points: Vec<AccessPointView>,
+    pub page_number: u64,
+    pub page_size: u64,
+    pub total_count: u64,
+}
+
+impl Operation for ListApplicationAccessPoint {
+    type Output = AccessPointPage;
+
+    async fn run(self, call: &Call, app: &App) -> Result<AccessPointPage> {
+        let list = AccessPoint::of_account(call.account()?);
+        let keep = |point: &AccessPoint| {
+            let named = self.name.as_ref().is_none_or(|part| point.name.as_str().contains(part.as_str()));
+            Ok(named && call.common.instance_id.is_none_or(|instance| instance == point.instance))
+        };
+        let page = app.store.filter(&list, self.page.offset(), self.page.limit(), keep)?;
+        let endpoint = app.access_point_url();
+        let view = |point: AccessPoint| AccessPointView {
+            access_point_id: point.id,
+            name: point.name.to_string(),
+            instance_id: point.instance,
+            vpc_id: point.vpc.to_string(),
+            subnet_id: point.subnet.to_string(),
+            endpoint: endpoint.clone(),
+            project_id: point.project.to_string(),
+            description: point.description.to_string(),
+            policy_check_open: false,
+            create_time: point.created.to_string(),
+        };
+        Ok(AccessPointPage {
+            access_points: page.records.into_iter().map(view).collect(),
+            page_number: self.page.page_number.get(),
+            page_size: self.page.page_size.get(),
+            total_count: page.total,
+        })
+    }
+}

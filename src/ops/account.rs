@@ -1,0 +1,158 @@
+//! Tenants (contract 5.13). A new tenant comes with everything that it needs to work: a running service with its
+//! partition, the default access point without credentials, and an administrator with an OpenAPI credential.
+
+use argon2::{Argon2, PasswordHasher};
+use serde::{Deserialize, Serialize};
+
+use super::{Operation, credential};
+use crate::api::{Call, SecretText};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, PartitionId, UserId};
+use crate::model::access_point::AccessPoint;
+use crate::model::account::{Account, User};
+use crate::model::credential::Holder;
+use crate::model::instance::{Edition, Instance, ServiceState};
+use crate::model::text::{Name, Text};
+use crate::store::Changes;
+
+/// Tenants of one appliance: each needs a partition of the cipher machine.
+const ACCOUNTS_MAX: u64 = 4000;
+const PASSWORD_ALPHABET: &[u8; 64] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789-_.+*=~";
+
+/// Sets the appliance up: the first account, which administers it. Runs once.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitialiseAppliance {}
+
+/// Adds a tenant.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.13, createAccount")]
+pub struct CreateAccount {
+    pub name: Name,
+}
+
+/// A new tenant: ids, and the secrets that are shown only here.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of first-run.json")]
+pub struct NewAccount {
+    pub account_id: AccountId,
+    pub region: String,
+    pub instance_id: InstanceId,
+    pub console: ConsoleLogin,
+    pub openapi: OpenApiLogin,
+    pub access_point_id: AccessPointId,
+}
+
+/// How the first person signs in.
+#[derive(Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are those of first-run.json")]
+pub struct ConsoleLogin {
+    pub user: String,
+    pub password: SecretText,
+}
+
+/// The first person's OpenAPI credential.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of first-run.json")]
+pub struct OpenApiLogin {
+    pub access_key: AccessKeyId,
+    pub secret_key: SecretText,
+}
+
+impl Operation for InitialiseAppliance {
+    type Output = NewAccount;
+
+    async fn run(self, call: &Call, app: &App) -> Result<NewAccount> {
+        found(named("appliance")?, true, 1, call, app).await
+    }
+}
+
+impl Operation for CreateAccount {
+    type Output = NewAccount;
+
+    async fn run(self, call: &Call, app: &App) -> Result<NewAccount> {
+        found(self.name, false, ACCOUNTS_MAX, call, app).await
+    }
+}
+
+fn named(name: &str) -> Result<Name> {
+    Name::new(name).map_err(Error::internal)
+}
+
+/// Makes a tenant with everything it needs, in one transaction. Its partition is made first: a partition that no
+/// service names does no harm.
+async fn found(name: Name, administrator: bool, most: u64, call: &Call, app: &App) -> Result<NewAccount> {
+    let account =
+        Account { id: AccountId::from_random(app.random()?), name, administrator, created: call.now };
+    let instance = Instance {
+        id: InstanceId::from_random(app.random()?),
+        account: account.id,
+        name: named("default")?,
+        edition: Edition::Enterprise,
+        base_instances: 1,
+        state: ServiceState::Running,
+        partition: PartitionId::from_random(app.random()?),
+        created: call.now,
+    };
+    let access_point = AccessPoint {
+        id: AccessPointId::from_random(app.random()?),
+        account: account.id,
+        instance: instance.id,
+        name: named("default")?,
+        vpc: named("vpc-default")?,
+        subnet: named("subnet-default")?,
+        project: Text::new("default").map_err(Error::internal)?,
+        description: Text::default(),
+        created: call.now,
+    };
+    let password = new_password(app)?;
+    let user = User {
+        id: UserId::from_random(app.random()?),
+        account: account.id,
+        name: named("admin")?,
+        password_hash: hash_password(password.clone(), app.random()?).await?,
+        must_change_password: true,
+        created: call.now,
+    };
+    let (credential, secret_key) = credential::make(Holder::User(user.id), account.id, call, app).await?;
+    app.machine.create_partition(firmware_sim::PartitionId(*instance.partition.as_bytes())).await?;
+    call.touch("Account", &account.id.to_string(), account.name.as_str());
+    let taken = || Error::internal("a random id exists");
+    let mut changes = Changes::default();
+    changes.insert(&account, taken())?;
+    changes.insert(&instance, taken())?;
+    changes.insert(&access_point, taken())?;
+    changes.insert(&user, taken())?;
+    changes.insert(&credential, taken())?;
+    changes.limit(Account::all(), most, "accounts of the appliance");
+    let output = NewAccount {
+        account_id: account.id,
+        region: call.region.to_string(),
+        instance_id: instance.id,
+        console: ConsoleLogin { user: user.name.to_string(), password: SecretText::new(password) },
+        openapi: OpenApiLogin { access_key: credential.id, secret_key },
+        access_point_id: access_point.id,
+    };
+    call.create(&app.store, changes, output).await
+}
+
+/// 20 characters of 6 bits each.
+fn new_password(app: &App) -> Result<String> {
+    let bytes: [u8; 20] = app.random()?;
+    let character = |byte: u8| PASSWORD_ALPHABET.get(usize::from(byte & 63)).copied().map_or('-', char::from);
+    Ok(bytes.map(character).iter().collect())
+}
+
+/// Argon2id (RFC 9106) with the library's parameters, on a thread that may take its time.
+async fn hash_password(password: String, salt: [u8; 16]) -> Result<String> {
+    let hash = move || {
+        let password = zeroize::Zeroizing::new(password);
+        Argon2::default().hash_password_with_salt(password.as_bytes(), &salt).map(|hash| hash.to_string())
+    };
+    let hash = tokio::task::spawn_blocking(hash).await.map_err(Error::internal)?;
+    hash.map_err(|error| Error::internal(error.to_string()))
+}

@@ -1,0 +1,133 @@
+//! Credentials of access points (contract 5.10). The secret key is shown once, when it is made.
+
+use firmware_sim::{GenerateCredential, PartitionId};
+use serde::{Deserialize, Serialize};
+
+use super::Operation;
+use crate::api::{Call, Page, SecretText, Target};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{AccessKeyId, AccessPointId, AccountId};
+use crate::model::credential::{Credential, CredentialStatus, Holder};
+use crate::store::Changes;
+
+/// Credentials that one access point may have.
+const CREDENTIALS_MAX: u64 = 100;
+
+/// Makes a credential of an access point.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, createUserAk")]
+pub struct CreateUserAk {
+    pub access_point_id: AccessPointId,
+}
+
+/// A credential with its secret key.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, createUserAk")]
+pub struct NewUserAk {
+    pub access_key: AccessKeyId,
+    pub secret_key: SecretText,
+    pub status: CredentialStatus,
+    pub create_time: String,
+}
+
+/// Makes a credential; nothing is stored yet.
+pub(super) async fn make(
+    holder: Holder,
+    account: AccountId,
+    call: &Call,
+    app: &App,
+) -> Result<(Credential, SecretText)> {
+    let id = AccessKeyId::from_bytes(app.random()?);
+    let command = GenerateCredential { access_key: *id.as_bytes() };
+    let (secret, shown) = app.machine.run(PartitionId::DEVICE, command).await?;
+    let status = CredentialStatus::Enabled;
+    Ok((
+        Credential { id, account, holder, secret, status, created: call.now },
+        SecretText::from_released(&shown)?,
+    ))
+}
+
+impl Operation for CreateUserAk {
+    type Output = NewUserAk;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::AccessPoint(self.access_point_id)])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<NewUserAk> {
+        let holder = Holder::AccessPoint(self.access_point_id);
+        let (credential, secret_key) = make(holder, call.account()?, call, app).await?;
+        let mut changes = Changes::default();
+        changes.insert(&credential, Error::internal("a random access key exists"))?;
+        changes.limit(
+            Credential::of_access_point(self.access_point_id),
+            CREDENTIALS_MAX,
+            "credentials of the access point",
+        );
+        let output = NewUserAk {
+            access_key: credential.id,
+            secret_key,
+            status: credential.status,
+            create_time: credential.created.to_string(),
+        };
+        call.create(&app.store, changes, output).await
+    }
+}
+
+/// Lists the credentials of an access point, oldest first, without their secrets.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, listUserAk")]
+pub struct ListUserAk {
+    pub access_point_id: AccessPointId,
+    #[serde(flatten)]
+    pub page: Page,
+}
+
+/// A credential without its secret key.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, listUserAk")]
+pub struct UserAk {
+    pub access_key: AccessKeyId,
+    pub status: CredentialStatus,
+    pub create_time: String,
+}
+
+/// A page of credentials.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10 and of paging")]
+pub struct UserAkPage {
+    pub user_aks: Vec<UserAk>,
+    pub page_number: u64,
+    pub page_size: u64,
+    pub total_count: u64,
+}
+
+impl Operation for ListUserAk {
+    type Output = UserAkPage;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::AccessPoint(self.access_point_id)])
+    }
+
+    async fn run(self, _: &Call, app: &App) -> Result<UserAkPage> {
+        let list = Credential::of_access_point(self.access_point_id);
+        let page = app.store.page::<Credential>(&list, self.page.offset(), self.page.limit())?;
+        let view = |credential: Credential| UserAk {
+            access_key: credential.id,
+            status: credential.status,
+            create_time: credential.created.to_string(),
+        };
+        Ok(UserAkPage {
+            user_aks: page.records.into_iter().map(view).collect(),
+            page_number: self.page.page_number.get(),
+            page_size: self.page.page_size.get(),
+            total_count: page.total,
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! Message digests and message authentication codes with SM3 (contract 5.5).
+
+use firmware_sim::{DigestSm3, HmacSm3, PartitionId};
+use serde::{Deserialize, Serialize};
+
+use super::Operation;
+use crate::api::{Base64Bytes, Call, InputText, Target};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{KeyId, VersionId};
+use crate::model::alias::KeyRef;
+
+/// HMAC-SM3 of a text under a key derived from a symmetric key version.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.5, hmaccompute")]
+pub struct HmacCompute {
+    pub cmk_uuid: KeyRef,
+    pub input: InputText,
+    pub key_version_id: Option<VersionId>,
+}
+
+/// The MAC and what it was made with.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.5, hmaccompute")]
+pub struct Hmac {
+    /// Lower-case hexadecimal.
+    pub hmacoutput: String,
+    pub cmk_uuid: KeyId,
+    pub key_version_id: VersionId,
+}
+
+impl Operation for HmacCompute {
+    type Output = Hmac;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<Hmac> {
+        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        let version = match self.key_version_id {
+            Some(id) => key.version_for_use(id)?,
+            None => key.primary_for_use()?,
+        };
+        let command = HmacSm3 { key: version.wrapped.clone(), message: self.input.into_bytes() };
+        let mac = app.run_for(key.instance, command).await?;
+        Ok(Hmac { hmacoutput: hex::encode(mac), cmk_uuid: key.id, key_version_id: version.id })
+    }
+}
+
+/// SM3 of a text.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.5, messageDigest")]
+pub struct MessageDigest {
+    pub input: InputText,
+}
+
+/// The digest.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Digest {
+    /// Base64 of 32 bytes.
+    pub output: Base64Bytes,
+}
+
+impl Operation for MessageDigest {
+    type Output = Digest;
+
+    async fn run(self, _: &Call, app: &App) -> Result<Digest> {
+        let command = DigestSm3 { message: self.input.into_bytes() };
+        let digest = app.machine.run(PartitionId::DEVICE, command).await?;
+        Ok(Digest { output: Base64Bytes(digest.to_vec()) })
+    }
+}

@@ -1,0 +1,288 @@
+//! Making, describing, listing and switching keys (contract 5.1).
+
+use firmware_sim::{GenerateKey, KeyName};
+use serde::{Deserialize, Serialize};
+
+use super::Operation;
+use super::key_metadata::{KeyMetadata, NamedKey};
+use crate::api::{Call, Page, Target};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{KeyId, VersionId};
+use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
+use crate::model::alias::{Alias, AliasName, KeyRef};
+use crate::model::key::{Key, KeyState, KeyVersion, Rotation, RotationPeriod};
+use crate::model::principal::Principal;
+use crate::model::tag::Tags;
+use crate::model::text::{Description, Text};
+use crate::store::Changes;
+
+/// Makes a key in the caller's service.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1, createKey")]
+pub struct CreateKey {
+    pub key_spec: Option<KeySpec>,
+    pub key_usage: Option<KeyUsage>,
+    pub protection_level: Option<ProtectionLevel>,
+    pub origin: Option<Origin>,
+    pub alias_name: Option<AliasName>,
+    #[serde(default)]
+    pub description: Description,
+    #[serde(default)]
+    pub enable_automatic_rotation: bool,
+    pub rotation_interval: Option<RotationPeriod>,
+    #[serde(alias = "epId")]
+    pub project_id: Option<Description>,
+    #[serde(default)]
+    pub tags: Tags,
+}
+
+impl CreateKey {
+    fn rotation(&self, call: &Call) -> Result<Rotation> {
+        match (self.enable_automatic_rotation, self.rotation_interval) {
+            (false, _) => Ok(Rotation::Off),
+            (true, None) => Err(Error::MissingField("rotationInterval".into())),
+            (true, Some(period)) => Ok(Rotation::every(period, call.now)),
+        }
+    }
+}
+
+impl Operation for CreateKey {
+    type Output = KeyMetadata;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Service])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<KeyMetadata> {
+        let instance = app.instance(call.instance()?)?;
+        instance.check_running()?;
+        let spec = self.key_spec.unwrap_or(KeySpec::Aes256);
+        let usage = self.key_usage.unwrap_or(KeyUsage::EncryptDecrypt);
+        let level = self.protection_level.unwrap_or(spec.default_level());
+        spec.check(usage, level, instance.edition)?;
+        if let Some(Origin::External) = self.origin {
+            return Err(Error::UnsupportedOrigin("this version makes keys of the origin Ctyun_KMS only"));
+        }
+        let algorithm = spec.algorithm()?;
+        let rotation = self.rotation(call)?;
+        let (id, version) = (KeyId::from_random(app.random()?), VersionId::from_random(app.random()?));
+        let name = KeyName { key: *id.as_bytes(), version: *version.as_bytes() };
+        let wrapped =
+            app.run_for(instance.id, GenerateKey { name, algorithm, custody: level.custody() }).await?;
+        let key = Key {
+            id,
+            account: instance.account,
+            instance: instance.id,
+            project: match self.project_id {
+                Some(project) => project,
+                None => Text::new("default").map_err(Error::internal)?,
+            },
+            spec,
+            usage,
+            level,
+            origin: Origin::CtyunKms,
+            state: KeyState::Enabled,
+            versions: vec![KeyVersion { id: version, wrapped, created: call.now }],
+            rotation,
+            description: self.description,
+            tags: self.tags,
+            creator: call.principal.name(),
+            created: call.now,
+        };
+        let mut changes = Changes::default();
+        changes.insert(&key, Error::internal("a random key id exists"))?;
+        let quota = app.config.quota.keys_per_base_instance * u64::from(instance.base_instances);
+        changes.limit(Key::of_instance(instance.id), quota, "keys of the service");
+        call.touch_key(id, "");
+        if let Some(name) = self.alias_name {
+            name.check_free()?;
+            let alias = Alias { account: key.account, name, key: id, created: call.now };
+            changes.insert(&alias, Error::AliasTaken)?;
+        }
+        call.create(&app.store, changes, KeyMetadata::of(&key, &call.region)).await
+    }
+}
+
+/// Describes a key.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1, describeKey")]
+pub struct DescribeKey {
+    pub cmk_uuid: KeyRef,
+}
+
+impl Operation for DescribeKey {
+    type Output = NamedKey;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<NamedKey> {
+        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        NamedKey::of(&key, &call.region, app)
+    }
+}
+
+/// Lists the caller's keys with their aliases, oldest first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1, listAliasKeys")]
+pub struct ListAliasKeys {
+    #[serde(flatten)]
+    pub page: Page,
+    pub key_state: Option<StateFilter>,
+    pub key_spec: Option<KeySpec>,
+    pub key_usage: Option<KeyUsage>,
+    pub protection_level: Option<ProtectionLevel>,
+    pub origin: Option<Origin>,
+    /// Part of an alias.
+    pub alias_name: Option<Text<0, 70>>,
+    #[serde(alias = "epId")]
+    pub project_id: Option<Description>,
+}
+
+/// A key state without its date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of contract 1.1, keyState")]
+pub enum StateFilter {
+    Enabled,
+    Disabled,
+    PendingDeletion,
+    PendingImport,
+}
+
+impl StateFilter {
+    fn matches(self, state: KeyState) -> bool {
+        match state {
+            KeyState::Enabled => self == Self::Enabled,
+            KeyState::Disabled => self == Self::Disabled,
+            KeyState::PendingDeletion { .. } => self == Self::PendingDeletion,
+            KeyState::PendingImport => self == Self::PendingImport,
+        }
+    }
+}
+
+/// What [`ListAliasKeys`] answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1 and of paging")]
+pub struct KeyPage {
+    pub keys: Vec<NamedKey>,
+    pub page_number: u64,
+    pub page_size: u64,
+    pub total_count: u64,
+}
+
+impl ListAliasKeys {
+    fn is_filtered(&self) -> bool {
+        self.key_state.is_some()
+            || self.key_spec.is_some()
+            || self.key_usage.is_some()
+            || self.protection_level.is_some()
+            || self.origin.is_some()
+            || self.alias_name.is_some()
+            || self.project_id.is_some()
+    }
+
+    fn keeps(&self, key: &Key, app: &App) -> Result<bool> {
+        let plain = self.key_state.is_none_or(|state| state.matches(key.state))
+            && self.key_spec.is_none_or(|spec| spec == key.spec)
+            && self.key_usage.is_none_or(|usage| usage == key.usage)
+            && self.protection_level.is_none_or(|level| level == key.level)
+            && self.origin.is_none_or(|origin| origin == key.origin)
+            && self.project_id.as_ref().is_none_or(|project| *project == key.project);
+        match &self.alias_name {
+            Some(part) if plain => {
+                let keep = |alias: &Alias| Ok(alias.name.as_str().contains(part.as_str()));
+                Ok(app.store.filter(&Alias::of_key(key.id), 0, 1, keep)?.total > 0)
+            }
+            Some(_) | None => Ok(plain),
+        }
+    }
+}
+
+impl Operation for ListAliasKeys {
+    type Output = KeyPage;
+
+    async fn run(self, call: &Call, app: &App) -> Result<KeyPage> {
+        let list = match (&call.principal, call.common.instance_id) {
+            (Principal::AccessPoint { instance, .. }, _) => Key::of_instance(*instance),
+            (Principal::User { account, .. }, Some(instance))
+                if app.instance(instance)?.account == *account =>
+            {
+                Key::of_instance(instance)
+            }
+            (_, Some(_)) => return Err(Error::ResourceNotFound("service")),
+            (_, None) => Key::of_account(call.account()?),
+        };
+        let (offset, limit) = (self.page.offset(), self.page.limit());
+        let page = match self.is_filtered() {
+            true => app.store.filter(&list, offset, limit, |key| self.keeps(key, app))?,
+            false => app.store.page(&list, offset, limit)?,
+        };
+        let keys = page.records.iter().map(|key| NamedKey::of(key, &call.region, app));
+        Ok(KeyPage {
+            keys: keys.collect::<Result<_>>()?,
+            page_number: self.page.page_number.get(),
+            page_size: self.page.page_size.get(),
+            total_count: page.total,
+        })
+    }
+}
+
+/// What switching a key answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1, enableKey")]
+pub struct SwitchedKey {
+    pub cmk_uuid: KeyId,
+    pub key_state: String,
+}
+
+async fn switch(call: &Call, app: &App, transition: fn(&mut Key) -> Result<()>) -> Result<SwitchedKey> {
+    let key = app.keys.change(call, &call.key()?, transition).await?.ok_or(Error::KeyNotFound)?;
+    Ok(SwitchedKey { cmk_uuid: key.id, key_state: key.state.wire_name().into() })
+}
+
+/// Makes a disabled key usable again.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1, enableKey")]
+pub struct EnableKey {
+    pub cmk_uuid: KeyRef,
+}
+
+impl Operation for EnableKey {
+    type Output = SwitchedKey;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<SwitchedKey> {
+        switch(call, app, Key::enable).await
+    }
+}
+
+/// Switches a key off: it neither encrypts nor decrypts until it is enabled.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1, disableKey")]
+pub struct DisableKey {
+    pub cmk_uuid: KeyRef,
+}
+
+impl Operation for DisableKey {
+    type Output = SwitchedKey;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<SwitchedKey> {
+        switch(call, app, Key::disable).await
+    }
+}

@@ -1,0 +1,112 @@
+//! The description of a key as clients see it (contract 5.1.1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::error::Result;
+use crate::ids::{InstanceId, KeyId, VersionId};
+use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
+use crate::model::alias::{Alias, AliasName};
+use crate::model::key::{Key, KeyState, Rotation};
+use crate::model::tag::Tags;
+
+/// Aliases of one key that are shown with it.
+const ALIASES_SHOWN: usize = 100;
+
+/// KeyMetadata.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1.1")]
+pub struct KeyMetadata {
+    pub cmk_uuid: KeyId,
+    pub arn: String,
+    pub creator: String,
+    pub creation_date: String,
+    pub description: String,
+    pub key_spec: KeySpec,
+    pub key_usage: KeyUsage,
+    pub key_state: String,
+    pub origin: Origin,
+    pub protection_level: ProtectionLevel,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_key_version: Option<VersionId>,
+    pub automatic_rotation: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation_interval: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_rotation_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_rotation_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_date: Option<String>,
+    pub deletion_protection: String,
+    pub project_id: String,
+    pub instance_id: InstanceId,
+    pub charge_mode: String,
+    pub is_default: bool,
+    pub tags: Tags,
+}
+
+/// KeyMetadata and the aliases of the key.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedKey {
+    /// The key.
+    #[serde(flatten)]
+    pub metadata: KeyMetadata,
+    /// Its aliases by name, at most 100.
+    pub aliases: Vec<AliasName>,
+}
+
+impl KeyMetadata {
+    /// Describes a key.
+    pub fn of(key: &Key, region: &str) -> Self {
+        let (automatic_rotation, period, next, last) = match (key.rotation, key.state) {
+            (Rotation::Off, _) => ("Disabled", None, None, None),
+            (Rotation::On { period, next, last }, KeyState::Enabled) => {
+                ("Enabled", Some(period), Some(next), last)
+            }
+            (
+                Rotation::On { period, next, last },
+                KeyState::Disabled | KeyState::PendingDeletion { .. } | KeyState::PendingImport,
+            ) => ("Suspended", Some(period), Some(next), last),
+        };
+        let delete_date = match key.state {
+            KeyState::PendingDeletion { at } => Some(at.to_string()),
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => None,
+        };
+        Self {
+            cmk_uuid: key.id,
+            arn: key.arn(region),
+            creator: key.creator.clone(),
+            creation_date: key.created.to_string(),
+            description: key.description.to_string(),
+            key_spec: key.spec,
+            key_usage: key.usage,
+            key_state: key.state.wire_name().into(),
+            origin: key.origin,
+            protection_level: key.level,
+            primary_key_version: key.versions.last().map(|version| version.id),
+            automatic_rotation: automatic_rotation.into(),
+            rotation_interval: period.map(|period| period.to_string()),
+            next_rotation_date: next.map(|at| at.to_string()),
+            last_rotation_date: last.map(|at| at.to_string()),
+            delete_date,
+            deletion_protection: "Disabled".into(),
+            project_id: key.project.to_string(),
+            instance_id: key.instance,
+            charge_mode: "SUBSCRIPTION".into(),
+            is_default: false,
+            tags: key.tags.clone(),
+        }
+    }
+}
+
+impl NamedKey {
+    /// Describes a key with its aliases.
+    pub fn of(key: &Key, region: &str, app: &App) -> Result<Self> {
+        let aliases = app.store.page::<Alias>(&Alias::of_key(key.id), 0, ALIASES_SHOWN)?;
+        let aliases = aliases.records.into_iter().map(|alias| alias.name).collect();
+        Ok(Self { metadata: KeyMetadata::of(key, region), aliases })
+    }
+}

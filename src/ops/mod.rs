@@ -1,0 +1,83 @@
+//! How each operation works: one file per noun, one struct per operation. When `run` begins, the request is decoded,
+//! the caller is known and permitted, rates and quotas of the class are charged and every target is authorised; the
+//! audit record follows by itself.
+
+pub mod access_point;
+pub mod account;
+pub mod alias;
+pub mod audit;
+pub mod credential;
+pub mod data_key;
+pub mod integrity;
+pub mod key;
+pub mod key_metadata;
+pub mod random;
+pub mod rotation;
+pub mod symmetric;
+pub mod system;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::{Call, Fields, Spec, Target};
+use crate::app::App;
+use crate::error::{Error, Result};
+
+/// A row of the catalog. Only the table in `catalog.rs` implements it, so that a row without an operation and an
+/// operation without a row both fail to compile.
+pub trait Listed {
+    /// The row.
+    const SPEC: &'static Spec;
+}
+
+/// One API call: its request fields, what it answers, what it touches and how it runs.
+#[expect(async_fn_in_trait, reason = "operations run on the worker that took the call and need not be Send")]
+pub trait Operation: Listed + Serialize + DeserializeOwned + 'static {
+    /// The object in `result`.
+    type Output: Serialize + DeserializeOwned;
+
+    /// Resources that the call touches; the gateway authorises each before `run`.
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(Vec::new())
+    }
+
+    /// Does the work.
+    async fn run(self, call: &Call, app: &App) -> Result<Self::Output>;
+}
+
+/// A decoded operation whose type is forgotten.
+pub trait Prepared {
+    /// See [`Operation::targets`].
+    fn targets(&self) -> Result<Vec<Target>>;
+    /// See [`Operation::run`]; answers the result as JSON.
+    fn run<'a>(
+        self: Box<Self>,
+        call: &'a Call,
+        app: &'a App,
+    ) -> Pin<Box<dyn Future<Output = Result<String>> + 'a>>;
+}
+
+impl<O: Operation> Prepared for O {
+    fn targets(&self) -> Result<Vec<Target>> {
+        Operation::targets(self)
+    }
+
+    fn run<'a>(
+        self: Box<Self>,
+        call: &'a Call,
+        app: &'a App,
+    ) -> Pin<Box<dyn Future<Output = Result<String>> + 'a>> {
+        Box::pin(async move {
+            let output = Operation::run(*self, call, app).await?;
+            serde_json::to_string(&output).map_err(Error::internal)
+        })
+    }
+}
+
+/// Decodes the fields of one operation.
+pub fn prepare<O: Operation>(fields: &Fields) -> Result<Box<dyn Prepared>> {
+    Ok(Box::new(fields.decode::<O>()?))
+}

@@ -1,0 +1,104 @@
+//! Encrypting and decrypting (contract 5.5, frame of 1.3).
+
+use firmware_sim::{Decrypt as DecryptCommand, Encrypt as EncryptCommand, Frame, PLAINTEXT_BYTES_MAX};
+use serde::{Deserialize, Serialize};
+
+use super::Operation;
+use crate::api::{Base64Bytes, Call, EncryptionContext, Plaintext, Target};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{KeyId, VersionId};
+use crate::model::alias::KeyRef;
+
+/// Encrypts up to 6,144 bytes with the primary version of a key.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.5, encrypt")]
+pub struct Encrypt {
+    pub cmk_uuid: KeyRef,
+    pub plaintext: Plaintext,
+    #[serde(default)]
+    pub encryption_context: EncryptionContext,
+}
+
+/// A ciphertext and what it was made with.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.5")]
+pub struct Ciphertext {
+    pub ciphertext_blob: Base64Bytes,
+    pub cmk_uuid: KeyId,
+    pub key_version_id: VersionId,
+}
+
+impl Operation for Encrypt {
+    type Output = Ciphertext;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        if self.plaintext.len() > PLAINTEXT_BYTES_MAX {
+            return Err(Error::invalid("plaintext", "must have 1 to 6144 bytes"));
+        }
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
+        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        let version = key.primary_for_use()?;
+        let command = EncryptCommand {
+            key: version.wrapped.clone(),
+            account: key.account.to_string(),
+            context: self.encryption_context.0,
+            plaintext: self.plaintext.into_bytes(),
+        };
+        let frame = app.run_for(key.instance, command).await?;
+        Ok(Ciphertext { ciphertext_blob: Base64Bytes(frame), cmk_uuid: key.id, key_version_id: version.id })
+    }
+}
+
+/// Decrypts a ciphertext or opens a data key; the frame names the key and its version.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.5, decrypt")]
+pub struct Decrypt {
+    pub ciphertext_blob: Base64Bytes,
+    #[serde(default)]
+    pub encryption_context: EncryptionContext,
+}
+
+/// A plaintext and what it was made with.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.5")]
+pub struct Decrypted {
+    pub cmk_uuid: KeyId,
+    pub key_version_id: VersionId,
+    pub plaintext: Plaintext,
+}
+
+impl Operation for Decrypt {
+    type Output = Decrypted;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        let frame = Frame::parse(&self.ciphertext_blob.0)?;
+        Ok(vec![Target::Key(KeyRef::Id(KeyId::from_bytes(frame.name().key)))])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<Decrypted> {
+        let frame = Frame::parse(&self.ciphertext_blob.0)?;
+        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        let id = VersionId::from_bytes(frame.name().version);
+        // A frame whose version the key does not know was not made by this key.
+        let version = key.version_for_use(id).map_err(|error| match error {
+            Error::KeyVersionNotFound => Error::InvalidCiphertext,
+            other => other,
+        })?;
+        let command = DecryptCommand {
+            key: version.wrapped.clone(),
+            account: key.account.to_string(),
+            context: self.encryption_context.0,
+            frame,
+        };
+        let plaintext = app.run_for(key.instance, command).await?;
+        Ok(Decrypted { cmk_uuid: key.id, key_version_id: id, plaintext: plaintext.into() })
+    }
+}

@@ -1,0 +1,60 @@
+//! The appliance itself (contract 5.13).
+
+use serde::{Deserialize, Serialize};
+
+use super::Operation;
+use crate::api::Call;
+use crate::app::App;
+use crate::error::Result;
+
+/// Says what the appliance is and how it is.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeSystem {}
+
+/// The state of the appliance.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemView {
+    /// Version of the program.
+    pub version: String,
+    /// Region id.
+    pub region: String,
+    /// The appliance's time.
+    pub time: String,
+    /// State of the cipher machine.
+    pub machine_state: String,
+    /// Partitions of the cipher machine, its own included.
+    pub partitions: usize,
+    /// Whether the store accepts writes.
+    pub store_healthy: bool,
+    /// Audit records from the first one on.
+    pub audit_records: u64,
+    /// Hash of the last audit block, hexadecimal: write it down elsewhere to prove later that nothing was cut off.
+    pub audit_head: String,
+    /// Commits since start.
+    pub commits: u64,
+    /// Keys that are in memory.
+    pub active_keys: usize,
+}
+
+impl Operation for DescribeSystem {
+    type Output = SystemView;
+
+    async fn run(self, call: &Call, app: &App) -> Result<SystemView> {
+        let (audit_records, _, head) = app.store.audit_head()?;
+        let device = app.machine.device();
+        Ok(SystemView {
+            version: env!("CARGO_PKG_VERSION").into(),
+            region: call.region.to_string(),
+            time: call.now.to_string(),
+            machine_state: format!("{:?}", device.state()),
+            partitions: device.partitions(),
+            store_healthy: app.store.is_healthy(),
+            audit_records,
+            audit_head: hex::encode(head),
+            commits: app.store.figures().commits(),
+            active_keys: app.keys.active(),
+        })
+    }
+}

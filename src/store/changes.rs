@@ -1,0 +1,95 @@
+//! What one call changes: records, and constraints that span records. Constraints are checked inside the writer's
+//! transaction before the first write of the call, because redb cannot roll back one member of a group.
+
+use serde::{Deserialize, Serialize};
+
+use crate::env::Timestamp;
+use crate::error::{Error, Result};
+use crate::model::record::{List, Listing, Record};
+
+/// One call's changes. Committed only together with the call's audit record.
+#[derive(Default)]
+pub struct Changes {
+    pub(super) edits: Vec<Edit>,
+    pub(super) limits: Vec<Limit>,
+    pub(super) token: Option<(TokenKey, Remembered)>,
+}
+
+/// The derived rows of a record.
+pub(super) struct Derived {
+    pub listings: Vec<Listing>,
+    pub due: Option<Timestamp>,
+}
+
+pub(super) struct Edit {
+    pub row: Vec<u8>,
+    pub before: Option<Derived>,
+    pub after: Option<(Vec<u8>, Derived)>,
+    /// What is wrong when the row is there and should not be, or the other way round.
+    pub conflict: Error,
+}
+
+pub(super) struct Limit {
+    pub list: List,
+    pub most: u64,
+    pub what: &'static str,
+}
+
+/// Fingerprint of principal, operation and `clientToken`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenKey(pub [u8; 32]);
+
+/// The first result of a create operation with a `clientToken`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Fingerprint of the request, so that the token cannot fetch the result of another one.
+    pub request: [u8; 32],
+    /// The result, as JSON.
+    pub output: String,
+    /// When it is forgotten.
+    pub expires: Timestamp,
+}
+
+impl Changes {
+    /// Adds a new record; `taken` is the error if its id exists.
+    pub fn insert<R: Record>(&mut self, record: &R, taken: Error) -> Result<()> {
+        self.edit::<R>(None, Some(record), taken)
+    }
+
+    /// Writes the new state of a record that exists.
+    pub fn replace<R: Record>(&mut self, before: &R, after: &R) -> Result<()> {
+        debug_assert!(R::row(&before.id()) == R::row(&after.id()), "a record keeps its id");
+        self.edit(Some(before), Some(after), Error::internal("a record to be changed is gone"))
+    }
+
+    /// Removes a record; `missing` is the error if it is gone already.
+    pub fn remove<R: Record>(&mut self, record: &R, missing: Error) -> Result<()> {
+        self.edit(Some(record), None, missing)
+    }
+
+    /// Demands that a list holds at most `most` records after this call.
+    pub fn limit(&mut self, list: List, most: u64, what: &'static str) {
+        self.limits.push(Limit { list, most, what });
+    }
+
+    /// Remembers the result of a create operation under its token.
+    pub fn remember(&mut self, key: TokenKey, first: Remembered) {
+        self.token = Some((key, first));
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.edits.is_empty() && self.token.is_none()
+    }
+
+    fn edit<R: Record>(&mut self, before: Option<&R>, after: Option<&R>, conflict: Error) -> Result<()> {
+        let derived = |record: &R| Derived { listings: record.listings(), due: record.due() };
+        let row = before.or(after).map(|record| R::row(&record.id())).unwrap_or_default();
+        let after = match after {
+            Some(record) => Some((record.encode().map_err(Error::internal)?, derived(record))),
+            None => None,
+        };
+        self.edits.push(Edit { row, before: before.map(derived), after, conflict });
+        Ok(())
+    }
+}

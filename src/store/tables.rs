@@ -1,0 +1,121 @@
+//! The tables of the database and the bytes in them. Keys are in the clear (ids, alias names, dates); every value that
+//! says more than a number is sealed.
+//!
+//! ```text
+//! records  kind ‖ id                → sealed(version ‖ body)
+//! lists    list ‖ place             → key of the record          derived from the record
+//! counts   list                     → number of rows, u64 BE     derived
+//! due      micros BE ‖ kind ‖ id    → nothing                    derived
+//! tokens   SM3 of the token         → sealed(first result)
+//! expiry   micros BE ‖ token key    → nothing
+//! replays  minute BE ‖ fingerprint  → nothing
+//! zones    access key               → zone of its dates, 1 byte
+//! audit    first sequence number    → sealed(header length ‖ header ‖ compressed lines)
+//! meta     name                     → value
+//! ```
+
+use std::ops::Bound;
+
+use redb::{Database, ReadableTable, TableDefinition};
+
+use super::Due;
+use super::sealer::Sealer;
+use crate::env::Timestamp;
+
+pub type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+pub const RECORDS_NAME: &str = "records";
+pub const TOKENS_NAME: &str = "tokens";
+pub const RECORDS: Bytes = TableDefinition::new(RECORDS_NAME);
+pub const LISTS: Bytes = TableDefinition::new("lists");
+pub const COUNTS: Bytes = TableDefinition::new("counts");
+pub const DUE: Bytes = TableDefinition::new("due");
+pub const TOKENS: Bytes = TableDefinition::new(TOKENS_NAME);
+pub const EXPIRY: Bytes = TableDefinition::new("expiry");
+pub const REPLAYS: Bytes = TableDefinition::new("replays");
+pub const ZONES: Bytes = TableDefinition::new("zones");
+pub const AUDIT: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit");
+pub const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
+
+/// Version of this layout. A database with another one is refused.
+pub const SCHEMA: u32 = 1;
+
+/// Makes all tables, so that readers find them, and stores the secrets of the installation.
+pub fn initialise(
+    database: &Database,
+    sealer: &Sealer,
+    secrets: &[u8],
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    for table in [RECORDS, LISTS, COUNTS, DUE, TOKENS, EXPIRY, REPLAYS, ZONES] {
+        transaction.open_table(table)?;
+    }
+    transaction.open_table(AUDIT)?;
+    let sealed = sealer.seal(b"meta/secrets", secrets.to_vec())?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("schema", SCHEMA.to_be_bytes().as_slice())?;
+        meta.insert("secrets", sealed.as_slice())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The half-open range of all keys that begin with `prefix`; a prefix never is all 0xFF, it begins with a kind.
+fn prefix(prefix: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let mut end = prefix.to_vec();
+    while end.last() == Some(&0xFF) {
+        end.pop();
+    }
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    (Bound::Included(prefix.to_vec()), Bound::Excluded(end))
+}
+
+/// The rows of a table that begin with `start`.
+pub fn starting_with<'t>(
+    table: &'t impl ReadableTable<&'static [u8], &'static [u8]>,
+    start: &[u8],
+) -> Result<redb::Range<'t, &'static [u8], &'static [u8]>, redb::StorageError> {
+    let (from, to) = prefix(start);
+    table.range::<&[u8]>((from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice)))
+}
+
+/// Number of rows of a list.
+pub fn count(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    list: &[u8],
+) -> Result<u64, redb::StorageError> {
+    let value = table.get(list)?;
+    Ok(value.and_then(|value| value.value().try_into().ok().map(u64::from_be_bytes)).unwrap_or(0))
+}
+
+/// Key of a due row; `row` is kind and id.
+pub fn due_key(at: Timestamp, row: &[u8]) -> Vec<u8> {
+    [at.0.to_be_bytes().as_slice(), row].concat()
+}
+
+/// Reads a due row's key.
+pub fn read_due(key: &[u8]) -> Option<Due> {
+    let (at, row) = key.split_at_checked(8)?;
+    let (kind, id) = row.split_first()?;
+    Some(Due { at: Timestamp(i64::from_be_bytes(at.try_into().ok()?)), kind: *kind, id: id.to_vec() })
+}
+
+/// Key of a replay row.
+pub fn replay_key(minute: i64, fingerprint: &[u8; 16]) -> [u8; 24] {
+    let mut key = [0; 24];
+    for (to, from) in key.iter_mut().zip(minute.to_be_bytes().into_iter().chain(*fingerprint)) {
+        *to = from;
+    }
+    key
+}
+
+/// Reads a replay row's key.
+pub fn read_replay(key: &[u8]) -> Option<(i64, [u8; 16])> {
+    let (minute, fingerprint) = key.split_at_checked(8)?;
+    Some((i64::from_be_bytes(minute.try_into().ok()?), fingerprint.try_into().ok()?))
+}

@@ -1,0 +1,388 @@
+//! The writer thread: drains the queue, checks each call's constraints, writes its changes, chains all audit records
+//! into one block, commits once, answers everyone. A call that waits while a commit runs is part of the next one, so
+//! the group grows with the load and needs no timer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
+use tokio::sync::{mpsc, oneshot};
+
+use super::changes::{Changes, Edit};
+use super::sealer::Sealer;
+use super::tables::{
+    self, AUDIT, COUNTS, DUE, EXPIRY, LISTS, RECORDS, RECORDS_NAME, REPLAYS, TOKENS, TOKENS_NAME, ZONES,
+};
+use super::trail;
+use crate::env::Timestamp;
+use crate::error::{Error, Result};
+use crate::ids::AccessKeyId;
+use crate::model::audit::{self, BlockHeader, Draft, GENESIS, Hash};
+use crate::model::signature::WINDOW_SECONDS;
+
+/// Calls in one transaction at most.
+const GROUP_MAX: usize = 1024;
+
+/// What one call leaves behind.
+pub struct Entry {
+    /// Its audit record.
+    pub draft: Draft,
+    /// How it failed; `None` is success.
+    pub failure: Option<Error>,
+    /// What it changes.
+    pub changes: Changes,
+    /// What the EOP plane must remember of it.
+    pub eop: EopTrace,
+}
+
+/// Traces of an accepted EOP signature.
+#[derive(Debug, Clone, Default)]
+pub struct EopTrace {
+    /// Minute and fingerprint of the request id, for operations that change something.
+    pub replay: Option<(i64, [u8; 16])>,
+    /// The zone that this call pinned.
+    pub zone: Option<(AccessKeyId, u8)>,
+}
+
+/// What the queue carries.
+pub(super) enum Order {
+    /// Record one call.
+    Record(Box<Member>),
+    /// Commit what is queued and end.
+    Close,
+}
+
+pub(super) struct Member {
+    pub entry: Entry,
+    pub reply: oneshot::Sender<Result<()>>,
+}
+
+/// Figures of the writer since start.
+#[derive(Default)]
+pub struct CommitFigures {
+    commits: AtomicU64,
+    records: AtomicU64,
+}
+
+impl CommitFigures {
+    /// Commits.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Audit records.
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct Writer {
+    database: Arc<Database>,
+    sealer: Sealer,
+    installation: [u8; 16],
+    failed: Arc<AtomicBool>,
+    figures: Arc<CommitFigures>,
+    next_sequence: u64,
+    head: Hash,
+    trimmed: i64,
+    compressor: zstd::bulk::Compressor<'static>,
+}
+
+type BytesTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
+
+/// The tables that calls with changes touch.
+struct Tables<'t> {
+    records: BytesTable<'t>,
+    lists: BytesTable<'t>,
+    counts: BytesTable<'t>,
+    due: BytesTable<'t>,
+    tokens: BytesTable<'t>,
+    expiry: BytesTable<'t>,
+}
+
+impl Writer {
+    pub fn new(
+        database: Arc<Database>,
+        sealer: Sealer,
+        installation: [u8; 16],
+        failed: Arc<AtomicBool>,
+        figures: Arc<CommitFigures>,
+    ) -> Result<Self> {
+        let table =
+            database.begin_read().map_err(Error::internal)?.open_table(AUDIT).map_err(Error::internal)?;
+        let (next_sequence, head) = match table.last().map_err(Error::internal)? {
+            None => (1, GENESIS),
+            Some((key, sealed)) => {
+                let block = trail::open(&sealer, key.value(), sealed.value())?;
+                (block.header.first + u64::from(block.header.count), block.header.hash())
+            }
+        };
+        let compressor = zstd::bulk::Compressor::new(1).map_err(Error::internal)?;
+        Ok(Self {
+            database,
+            sealer,
+            installation,
+            failed,
+            figures,
+            next_sequence,
+            head,
+            trimmed: 0,
+            compressor,
+        })
+    }
+
+    /// Serves until it is told to close or every sender is gone, and the queue is empty.
+    pub fn run(mut self, mut queue: mpsc::Receiver<Order>) {
+        let mut orders = Vec::with_capacity(GROUP_MAX);
+        while queue.blocking_recv_many(&mut orders, GROUP_MAX) > 0 {
+            let mut group = Vec::with_capacity(orders.len());
+            for order in orders.drain(..) {
+                match order {
+                    Order::Record(member) => group.push(*member),
+                    Order::Close => queue.close(),
+                }
+            }
+            if !group.is_empty() {
+                self.serve(group);
+            }
+        }
+    }
+
+    fn serve(&mut self, group: Vec<Member>) {
+        if self.failed.load(Ordering::Acquire) {
+            return answer_all(group, || Err(unavailable()));
+        }
+        match self.commit(&group) {
+            Ok(verdicts) => {
+                for (member, verdict) in group.into_iter().zip(verdicts) {
+                    let _ = member.reply.send(verdict);
+                }
+            }
+            Err(error) => {
+                tracing::error!(event = "commit", cause = ?error, "the store failed; writes are refused until a restart");
+                self.failed.store(true, Ordering::Release);
+                answer_all(group, || Err(unavailable()));
+            }
+        }
+    }
+
+    /// One transaction for the whole group; returns each member's verdict.
+    fn commit(&mut self, group: &[Member]) -> Result<Vec<Result<()>>> {
+        let database = Arc::clone(&self.database);
+        let mut transaction = database.begin_write().map_err(Error::internal)?;
+        transaction.set_durability(Durability::Immediate).map_err(Error::internal)?;
+        transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(true);
+        let verdicts = self.write_changes(&transaction, group)?;
+        self.write_eop(&transaction, group).map_err(Error::internal)?;
+        let (sequence, head) = self.write_audit(&transaction, group, &verdicts)?;
+        transaction.commit().map_err(Error::internal)?;
+        (self.next_sequence, self.head) = (sequence, head);
+        self.figures.commits.fetch_add(1, Ordering::Relaxed);
+        self.figures.records.fetch_add(group.len() as u64, Ordering::Relaxed);
+        Ok(verdicts)
+    }
+
+    fn write_changes(&self, transaction: &WriteTransaction, group: &[Member]) -> Result<Vec<Result<()>>> {
+        if group.iter().all(|member| member.entry.changes.is_empty()) {
+            return Ok(group.iter().map(|_| Ok(())).collect());
+        }
+        let mut tables = Tables::open(transaction).map_err(Error::internal)?;
+        let mut verdicts = Vec::with_capacity(group.len());
+        for member in group {
+            let (changes, now) = (&member.entry.changes, member.entry.draft.time);
+            let verdict = tables.check(changes, &self.sealer, now)?;
+            if verdict.is_ok() {
+                tables.apply(changes, &self.sealer)?;
+            }
+            verdicts.push(verdict);
+        }
+        Ok(verdicts)
+    }
+
+    /// Remembers request ids and zones; once a minute forgets what is out of every window.
+    fn write_eop(&mut self, transaction: &WriteTransaction, group: &[Member]) -> Result<(), redb::Error> {
+        let traces = || group.iter().map(|member| &member.entry.eop);
+        if traces().any(|trace| trace.replay.is_some()) {
+            let mut replays = transaction.open_table(REPLAYS)?;
+            for (minute, fingerprint) in traces().filter_map(|trace| trace.replay) {
+                replays.insert(tables::replay_key(minute, &fingerprint).as_slice(), [].as_slice())?;
+            }
+        }
+        if traces().any(|trace| trace.zone.is_some()) {
+            let mut zones = transaction.open_table(ZONES)?;
+            for (access_key, zone) in traces().filter_map(|trace| trace.zone) {
+                zones.insert(access_key.as_bytes().as_slice(), [zone].as_slice())?;
+            }
+        }
+        let Some(now) = group.iter().map(|member| member.entry.draft.time).max() else { return Ok(()) };
+        if now.minute() == self.trimmed {
+            return Ok(());
+        }
+        self.trimmed = now.minute();
+        let oldest = now.minute() - 2 * WINDOW_SECONDS / 60 - 1;
+        let end = tables::replay_key(oldest, &[0; 16]);
+        transaction.open_table(REPLAYS)?.retain_in(..end.as_slice(), |_, _| false)?;
+        forget_tokens(transaction, now)
+    }
+
+    /// Chains the group's records into one block. Returns the next sequence number and the new head.
+    fn write_audit(
+        &mut self,
+        transaction: &WriteTransaction,
+        group: &[Member],
+        verdicts: &[Result<()>],
+    ) -> Result<(u64, Hash)> {
+        let first = self.next_sequence;
+        let mut lines = String::with_capacity(group.len() * 480);
+        let mut hashes = Vec::with_capacity(group.len());
+        let mut sequence = first;
+        for (member, verdict) in group.iter().zip(verdicts) {
+            let failure = member.entry.failure.as_ref().or(verdict.as_ref().err());
+            let line = member.entry.draft.line(&self.installation, sequence, failure);
+            hashes.push(audit::record_hash(&line));
+            lines.push_str(&line);
+            lines.push('\n');
+            sequence += 1;
+        }
+        let times = || group.iter().map(|member| member.entry.draft.time);
+        let header = BlockHeader {
+            first,
+            count: u32::try_from(group.len()).map_err(Error::internal)?,
+            earliest: times().min().unwrap_or(Timestamp(0)),
+            latest: times().max().unwrap_or(Timestamp(0)),
+            previous: self.head,
+            root: audit::tree_root(hashes),
+        };
+        let compressed = self.compressor.compress(lines.as_bytes()).map_err(Error::internal)?;
+        let sealed = trail::seal(&self.sealer, &header, lines.len(), &compressed)?;
+        let mut table = transaction.open_table(AUDIT).map_err(Error::internal)?;
+        table.insert(first, sealed.as_slice()).map_err(Error::internal)?;
+        Ok((sequence, header.hash()))
+    }
+}
+
+fn answer_all(group: Vec<Member>, verdict: impl Fn() -> Result<()>) {
+    for member in group {
+        let _ = member.reply.send(verdict());
+    }
+}
+
+fn unavailable() -> Error {
+    Error::Unavailable("the store is in its error state; the log names the cause")
+}
+
+fn forget_tokens(transaction: &WriteTransaction, now: Timestamp) -> Result<(), redb::Error> {
+    let mut expiry = transaction.open_table(EXPIRY)?;
+    let mut tokens = transaction.open_table(TOKENS)?;
+    let end = now.0.to_be_bytes();
+    for row in expiry.range(..end.as_slice())? {
+        let (key, _) = row?;
+        if let Some(token) = key.value().get(8..) {
+            tokens.remove(token)?;
+        }
+    }
+    expiry.retain_in(..end.as_slice(), |_, _| false)?;
+    Ok(())
+}
+
+impl<'t> Tables<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::TableError> {
+        Ok(Self {
+            records: transaction.open_table(RECORDS)?,
+            lists: transaction.open_table(LISTS)?,
+            counts: transaction.open_table(COUNTS)?,
+            due: transaction.open_table(DUE)?,
+            tokens: transaction.open_table(TOKENS)?,
+            expiry: transaction.open_table(EXPIRY)?,
+        })
+    }
+
+    /// The outer error is a failure of the store, the inner one the refusal of this call.
+    fn check(&self, changes: &Changes, sealer: &Sealer, now: Timestamp) -> Result<Result<()>> {
+        for edit in &changes.edits {
+            let exists = self.records.get(edit.row.as_slice()).map_err(Error::internal)?.is_some();
+            if exists != edit.before.is_some() {
+                return Ok(Err(edit.conflict.clone()));
+            }
+        }
+        for limit in &changes.limits {
+            let count = tables::count(&self.counts, limit.list.as_bytes()).map_err(Error::internal)?;
+            let added: u64 = changes.edits.iter().map(|edit| edit.adds_to(&limit.list)).sum();
+            if count + added > limit.most {
+                return Ok(Err(Error::LimitExceeded(limit.what, limit.most)));
+            }
+        }
+        if let Some((key, _)) = &changes.token
+            && let Some(sealed) = self.tokens.get(key.0.as_slice()).map_err(Error::internal)?
+        {
+            let stored = sealer.open_row(TOKENS_NAME, &key.0, sealed.value())?;
+            let earlier: super::Remembered = postcard::from_bytes(&stored).map_err(Error::internal)?;
+            if earlier.expires > now {
+                return Ok(Err(Error::Unavailable("a call with the same clientToken just finished; retry")));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn apply(&mut self, changes: &Changes, sealer: &Sealer) -> Result<()> {
+        for edit in &changes.edits {
+            match &edit.after {
+                Some((stored, _)) => {
+                    let sealed = sealer.seal_row(RECORDS_NAME, &edit.row, stored.clone())?;
+                    self.records.insert(edit.row.as_slice(), sealed.as_slice()).map_err(Error::internal)?;
+                }
+                None => {
+                    self.records.remove(edit.row.as_slice()).map_err(Error::internal)?;
+                }
+            }
+            self.derive(edit).map_err(Error::internal)?;
+        }
+        if let Some((key, first)) = &changes.token {
+            let stored = postcard::to_stdvec(first).map_err(Error::internal)?;
+            let sealed = sealer.seal_row(TOKENS_NAME, &key.0, stored)?;
+            self.tokens.insert(key.0.as_slice(), sealed.as_slice()).map_err(Error::internal)?;
+            let expiry = [first.expires.0.to_be_bytes().as_slice(), &key.0].concat();
+            self.expiry.insert(expiry.as_slice(), [].as_slice()).map_err(Error::internal)?;
+        }
+        Ok(())
+    }
+
+    /// Brings lists, counts and due rows in step with a record.
+    fn derive(&mut self, edit: &Edit) -> Result<(), redb::StorageError> {
+        let empty: &[crate::model::record::Listing] = &[];
+        let before = edit.before.as_ref().map_or(empty, |derived| &derived.listings);
+        let after = edit.after.as_ref().map_or(empty, |(_, derived)| &derived.listings);
+        for (gone, list) in before.iter().filter(|row| !after.contains(row)).map(|row| (row, &row.list)) {
+            self.lists.remove([list.as_bytes(), &gone.place].concat().as_slice())?;
+            let count = tables::count(&self.counts, list.as_bytes())?.saturating_sub(1);
+            self.counts.insert(list.as_bytes(), count.to_be_bytes().as_slice())?;
+        }
+        for (new, list) in after.iter().filter(|row| !before.contains(row)).map(|row| (row, &row.list)) {
+            self.lists.insert([list.as_bytes(), &new.place].concat().as_slice(), edit.row.as_slice())?;
+            let count = tables::count(&self.counts, list.as_bytes())? + 1;
+            self.counts.insert(list.as_bytes(), count.to_be_bytes().as_slice())?;
+        }
+        let due_before = edit.before.as_ref().and_then(|derived| derived.due);
+        let due_after = edit.after.as_ref().and_then(|(_, derived)| derived.due);
+        if due_before != due_after {
+            if let Some(at) = due_before {
+                self.due.remove(tables::due_key(at, &edit.row).as_slice())?;
+            }
+            if let Some(at) = due_after {
+                self.due.insert(tables::due_key(at, &edit.row).as_slice(), [].as_slice())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Edit {
+    fn adds_to(&self, list: &crate::model::record::List) -> u64 {
+        let stands =
+            |listings: &[crate::model::record::Listing]| listings.iter().any(|row| row.list == *list);
+        let before = self.before.as_ref().is_some_and(|derived| stands(&derived.listings));
+        let after = self.after.as_ref().is_some_and(|(_, derived)| stands(&derived.listings));
+        u64::from(after && !before)
+    }
+}
