@@ -1,8 +1,10 @@
-//! Between HTTP and the gateway: reads a request of bounded size, hands it over in a task of its own, so that a client
-//! who hangs up cannot stop a call half-way, and wraps the reply.
+//! Between HTTP and the gateway: reads a request of bounded size, hands it over in such a way that a client who hangs up
+//! cannot stop a call half-way, and wraps the reply.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::http::Method as HttpMethod;
@@ -50,12 +52,42 @@ pub async fn serve(
         body,
     };
     let worker = Arc::clone(&gateway);
-    let reply = actix_web::rt::spawn(async move { worker.perform(call).await }).await;
-    let reply = reply.unwrap_or_else(|panic| {
-        tracing::error!(event = "panic", cause = %panic, "a call ended without an answer");
-        Reply { request_id: String::new(), result: Err(Error::internal(panic)) }
-    });
+    let reply = Surviving::new(async move { worker.perform(call).await }).await;
     envelope::wrap(plane, reply, &gateway.app().config.openapi)
+}
+
+/// A call that goes on when nobody waits for it any more: actix-web drops a handler whose client has gone, and a call
+/// that is dropped half-way could have changed something without its caller, or its audit record, knowing. While the
+/// client waits the call runs in place, which is cheaper than a task of its own.
+struct Surviving(Option<Pin<Box<dyn Future<Output = Reply>>>>);
+
+impl Surviving {
+    fn new(call: impl Future<Output = Reply> + 'static) -> Self {
+        Self(Some(Box::pin(call)))
+    }
+}
+
+impl Future for Surviving {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
+        let Some(call) = self.0.as_mut() else { return Poll::Pending };
+        let polled = call.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Surviving {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take()
+            && !std::thread::panicking()
+        {
+            actix_web::rt::spawn(call);
+        }
+    }
 }
 
 /// Reads a body of at most [`BODY_BYTES_MAX`] bytes within [`BODY_TIME`].

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sm3::{Digest as _, Sm3};
+use uuid::Uuid;
 
 use crate::env::Timestamp;
 use crate::error::{Error, Wire};
@@ -64,7 +65,7 @@ pub struct Draft {
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
     sequence: u64,
-    event_id: String,
+    event_id: Uuid,
     time: String,
     event_name: &'a str,
     event_type: &'a str,
@@ -100,8 +101,8 @@ struct Line<'a> {
 }
 
 impl Draft {
-    /// The canonical line, without a line end. `failure` is how the call ended; `None` is success.
-    pub fn line(&self, installation: &[u8; 16], sequence: u64, failure: Option<&Error>) -> String {
+    /// Appends the canonical line, without a line end. `failure` is how the call ended; `None` is success.
+    pub fn write_line(&self, lines: &mut Vec<u8>, installation: &[u8; 16], sequence: u64, failure: Option<&Error>) {
         let wire = failure.map(Error::wire);
         let line = Line {
             sequence,
@@ -128,7 +129,7 @@ impl Draft {
             error_code: wire.as_ref().map_or("", |wire| wire.code),
             duration_micros: u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
         };
-        serde_json::to_string(&line).expect("a record has string keys and no map, so it always serialises")
+        serde_json::to_writer(lines, &line).expect("a record has string keys and a vector takes every byte");
     }
 }
 
@@ -142,12 +143,12 @@ fn level(wire: Option<&Wire>) -> &'static str {
 }
 
 /// A UUID-shaped id that follows from the installation and the sequence number.
-fn event_id(installation: &[u8; 16], sequence: u64) -> String {
+fn event_id(installation: &[u8; 16], sequence: u64) -> Uuid {
     let mut bytes = *installation;
     for (to, from) in bytes.iter_mut().skip(8).zip(sequence.to_be_bytes()) {
         *to = from;
     }
-    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// The facts of a block that its hash covers, beside its lines.
@@ -183,13 +184,13 @@ impl BlockHeader {
 
     /// Whether these lines are the block's lines and the block follows `previous`.
     pub fn covers<'a>(&self, previous: &Hash, lines: impl Iterator<Item = &'a str>) -> bool {
-        let hashes: Vec<Hash> = lines.map(record_hash).collect();
+        let hashes: Vec<Hash> = lines.map(|line| record_hash(line.as_bytes())).collect();
         *previous == self.previous && hashes.len() == self.count as usize && tree_root(hashes) == self.root
     }
 }
 
 /// Hash of one record: SM3 of a zero byte and the line.
-pub fn record_hash(line: &str) -> Hash {
+pub fn record_hash(line: &[u8]) -> Hash {
     let mut hash = Sm3::new();
     hash.update([0]);
     hash.update(line);
@@ -242,7 +243,9 @@ mod tests {
             suppressed: None,
             duration: Duration::from_micros(5),
         };
-        let line = draft.line(&[7; 16], 9, Some(&Error::KeyDisabled));
+        let mut lines = Vec::new();
+        draft.write_line(&mut lines, &[7; 16], 9, Some(&Error::KeyDisabled));
+        let line = String::from_utf8(lines).unwrap();
         assert!(!line.contains(['\n', '\r', '\u{1b}']));
         assert!(
             line.starts_with("{\"sequence\":9,\"eventId\":\"07070707-0707-8707-8000-000000000009\""),
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn the_tree_tells_every_change_of_order_and_number() {
         let lines = ["a", "b", "c", "d", "e"];
-        let root = |lines: &[&str]| tree_root(lines.iter().map(|line| record_hash(line)).collect());
+        let root = |lines: &[&str]| tree_root(lines.iter().map(|line| record_hash(line.as_bytes())).collect());
         let whole = root(&lines);
         assert_ne!(whole, root(&["b", "a", "c", "d", "e"]));
         assert_ne!(whole, root(&lines[..4]));

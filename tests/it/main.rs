@@ -1,1 +1,15 @@
-fn main() {}
+//! The integration tests: one binary that drives the real service over TLS, in this process with a clock that tests
+//! move, or as the real program.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
+
+mod audit;
+mod bad_input;
+mod command_line;
+mod eop;
+mod kit;
+mod layout;
+mod life;
+mod operations;
+mod tenants;
+mod witness;

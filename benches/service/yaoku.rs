@@ -1,0 +1,210 @@
+//! The service under measurement: a child process on a fresh data directory, and the few calls that bring
+//! it from its first start to an access point that encrypts.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::Endpoint;
+use crate::process::Server;
+use crate::signature::{Credential, Request};
+
+/// Rates far above what one machine reaches, so that the service is measured and not its throttle.
+const CONFIG: &str = "\
+[rates]
+key_create = { openapi = 10000000, access_point = 10000000 }
+key_read = { openapi = 10000000, access_point = 10000000 }
+key_write = { openapi = 10000000, access_point = 10000000 }
+symmetric = { openapi = 10000000, access_point = 10000000 }
+integrity = { openapi = 10000000, access_point = 10000000 }
+random = { openapi = 10000000, access_point = 10000000 }
+other_read = { openapi = 10000000, access_point = 10000000 }
+other_write = { openapi = 10000000, access_point = 10000000 }
+";
+const LOG_EXCERPT_LINES: usize = 10;
+
+/// A running service with its first account.
+pub struct Yaoku {
+    // Dropped in this order: the process ends before its directory goes.
+    pub server: Server,
+    pub openapi: Endpoint,
+    pub access_point: Endpoint,
+    pub operator: Credential,
+    access_point_id: String,
+    home: Home,
+}
+
+struct Home {
+    binary: PathBuf,
+    directory: TempDir,
+}
+
+impl Yaoku {
+    /// Starts `binary` on an empty data directory below `data_root`.
+    pub fn start(binary: &Path, data_root: &Path) -> Result<Self, String> {
+        let directory = tempfile::Builder::new()
+            .prefix("yaoku-bench-")
+            .tempdir_in(data_root);
+        let home = Home {
+            binary: binary.to_owned(),
+            directory: directory.map_err(|error| error.to_string())?,
+        };
+        Self::launch(home)
+    }
+
+    /// Stops the process and starts it again on the same data.
+    pub fn restart(self) -> Result<Self, String> {
+        let status = self.server.stop()?;
+        if !status.success() {
+            println!("the service stopped with {status}");
+        }
+        Self::launch(self.home)
+    }
+
+    fn launch(home: Home) -> Result<Self, String> {
+        let data = home.directory.path().join("data");
+        let config = home.directory.path().join("bench.toml");
+        let log = home.directory.path().join("server.log");
+        fs::write(&config, CONFIG).map_err(|error| error.to_string())?;
+        let mut command = Command::new(&home.binary);
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .arg("--data")
+            .arg(&data);
+        command
+            .env("YAOKU_OPENAPI_LISTEN", "127.0.0.1:0")
+            .env("YAOKU_ACCESS_POINT_LISTEN", "127.0.0.1:0");
+        command.stderr(File::create(&log).map_err(|error| error.to_string())?);
+        let (server, ready) =
+            Server::start(&mut command).map_err(|error| error + &log_excerpt(&log))?;
+
+        let first_run_file = data.join("first-run.json");
+        let first_run = fs::read(&first_run_file)
+            .map_err(|error| format!("{}: {error}", first_run_file.display()))?;
+        let first_run: Value = serde_json::from_slice(&first_run)
+            .map_err(|error| format!("{}: {error}", first_run_file.display()))?;
+        let authority = data.join("tls/ca.pem");
+        Ok(Self {
+            server,
+            openapi: Endpoint::new(&text(&ready, "openapi")?, &authority)?,
+            access_point: Endpoint::new(&text(&ready, "accessPoint")?, &authority)?,
+            operator: credential(&first_run["openapi"])?,
+            access_point_id: text(&first_run, "accessPointId")?,
+            home,
+        })
+    }
+
+    /// A new credential of the access point that exists from the start.
+    pub fn create_credential(&self) -> Result<Credential, String> {
+        let fields = [("accessPointId", self.access_point_id.as_str())];
+        credential(&self.call_openapi("/v1/userAk/createUserAk", &fields)?)
+    }
+
+    /// A new AES-256 key; returns its UUID.
+    pub fn create_key(&self) -> Result<String, String> {
+        text(
+            &self.call_openapi("/v1/cmkManage/createKey", &[])?,
+            "cmkUuid",
+        )
+    }
+
+    /// Encrypts once over the access point; returns the ciphertext.
+    pub fn encrypt(
+        &self,
+        credential: &Credential,
+        fields: &[(&str, &str)],
+    ) -> Result<String, String> {
+        let request = Request::access_point(
+            self.access_point.address,
+            "/keyCompute/encrypt",
+            fields,
+            credential,
+        );
+        let reply = call(&self.access_point, request)?;
+        text(successful(&reply, "data")?, "ciphertextBlob")
+    }
+
+    fn call_openapi(&self, path: &str, fields: &[(&str, &str)]) -> Result<Value, String> {
+        let reply = call(
+            &self.openapi,
+            Request::openapi(self.openapi.address, path, fields, &self.operator),
+        )?;
+        successful(&reply["returnObj"], "result")
+            .cloned()
+            .map_err(|_| format!("{path}: {reply}"))
+    }
+}
+
+/// Version and cipher suite that `endpoint` agrees on with the client of the bench.
+pub fn suite(endpoint: &Endpoint) -> Result<String, String> {
+    alone(async {
+        Ok(endpoint
+            .connect()
+            .await
+            .map_err(|error| format!("{}: {error}", endpoint.address))?
+            .suite())
+    })
+}
+
+fn call(endpoint: &Endpoint, mut request: Request) -> Result<Value, String> {
+    alone(async {
+        let failed = |error: std::io::Error| format!("{}: {error}", endpoint.address);
+        let mut connection = endpoint.connect().await.map_err(failed)?;
+        request.sign(std::time::SystemTime::now());
+        let reply = connection.call(request.bytes()).await.map_err(failed)?;
+        let parsed = serde_json::from_slice(reply.body);
+        parsed
+            .ok()
+            .filter(|_| reply.status == 200)
+            .ok_or_else(|| reply.excerpt())
+    })
+}
+
+/// Runs one step of the preparation, which may take a while but not for ever.
+fn alone<T>(step: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let limited = async { tokio::time::timeout(std::time::Duration::from_secs(20), step).await };
+    runtime
+        .block_on(limited)
+        .map_err(|_| "no reply in time".to_owned())?
+}
+
+/// The result object of a reply whose code is 200.
+fn successful<'a>(reply: &'a Value, result: &str) -> Result<&'a Value, String> {
+    if reply["code"] == 200 {
+        Ok(&reply[result])
+    } else {
+        Err(reply.to_string())
+    }
+}
+
+fn credential(object: &Value) -> Result<Credential, String> {
+    Ok(Credential {
+        access_key: text(object, "accessKey")?,
+        secret_key: text(object, "secretKey")?,
+    })
+}
+
+fn text(object: &Value, field: &str) -> Result<String, String> {
+    object[field]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("the service left out {field}"))
+}
+
+fn log_excerpt(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_EXCERPT_LINES)..]
+        .iter()
+        .map(|line| format!("\n  {line}"))
+        .collect()
+}
