@@ -46,14 +46,9 @@ const IDLE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
-    if arguments
-        .next_if(|argument| argument == echo::ARGUMENT)
-        .is_some()
-    {
+    if arguments.next_if(|argument| argument == echo::ARGUMENT).is_some() {
         let certificate = arguments.next().unwrap_or_default();
-        return ended(
-            echo::serve(Path::new(&certificate)).map_err(|error| format!("echo server: {error}")),
-        );
+        return ended(echo::serve(Path::new(&certificate)).map_err(|error| format!("echo server: {error}")));
     }
     if std::env::args().any(|argument| argument == "--help") {
         println!("{}", options::USAGE);
@@ -85,21 +80,14 @@ fn bench(options: &Options) -> Result<(), String> {
     if options.echo_only {
         echo_alone(options, &mut report)?;
     } else {
-        let binary = options
-            .binary
-            .as_deref()
-            .ok_or("no program to measure: --binary FILE")?;
+        let binary = options.binary.as_deref().ok_or("no program to measure: --binary FILE")?;
         calls(options, binary, &mut report)?;
         report.comparison();
         println!();
         commits(options, binary, sync, &mut report)?;
     }
     report.summary();
-    if report.failures > 0 {
-        Err(format!("{} calls failed", report.failures))
-    } else {
-        Ok(())
-    }
+    if report.failures > 0 { Err(format!("{} calls failed", report.failures)) } else { Ok(()) }
 }
 
 /// The baseline by itself: what the machine and the client can do at most.
@@ -140,46 +128,25 @@ fn calls(options: &Options, binary: &Path, report: &mut Report) -> Result<(), St
     };
 
     report.heading();
-    let (echo_request, encrypt) = (
-        echo_request(&echo),
-        access_point("/keyCompute/encrypt", &fields),
-    );
+    let (echo_request, encrypt) = (echo_request(&echo), access_point("/keyCompute/encrypt", &fields));
     for &connections in &options.connections {
         report.echo(timed(options, connections, ECHOED).run(&echo_request, &echo, &echo_server)?);
         report.encrypt(on_access_point(connections, &encrypt)?);
     }
-    let decrypt = access_point(
-        "/keyCompute/decrypt",
-        &[("ciphertextBlob", ciphertext.as_str())],
-    );
+    let decrypt = access_point("/keyCompute/decrypt", &[("ciphertextBlob", ciphertext.as_str())]);
     report.row("decrypt", &on_access_point(FURTHER_CONNECTIONS, &decrypt)?);
     let data_key = access_point("/keyCompute/generateDataKey", &[("cmkUuid", key.as_str())]);
-    report.row(
-        "generateDataKey",
-        &on_access_point(FURTHER_CONNECTIONS, &data_key)?,
-    );
-    let openapi = Request::openapi(
-        service.openapi.address,
-        "/v1/keyCompute/encrypt",
-        &fields,
-        &service.operator,
-    );
-    let on_openapi = timed(options, FURTHER_CONNECTIONS, SUCCESS).run(
-        &openapi,
-        &service.openapi,
-        &service.server,
-    )?;
+    report.row("generateDataKey", &on_access_point(FURTHER_CONNECTIONS, &data_key)?);
+    let openapi =
+        Request::openapi(service.openapi.address, "/v1/keyCompute/encrypt", &fields, &service.operator);
+    let on_openapi =
+        timed(options, FURTHER_CONNECTIONS, SUCCESS).run(&openapi, &service.openapi, &service.server)?;
     report.row("encrypt over OpenAPI", &on_openapi);
     Ok(())
 }
 
 /// What one durable call costs, and what the service weighs once it holds many keys and stands idle.
-fn commits(
-    options: &Options,
-    binary: &Path,
-    sync: Duration,
-    report: &mut Report,
-) -> Result<(), String> {
+fn commits(options: &Options, binary: &Path, sync: Duration, report: &mut Report) -> Result<(), String> {
     let sync_us = sync.as_secs_f64() * 1e6;
     println!("commit     {sync_us:.0} µs for a write and fdatasync of the disk");
     if let Some(encrypt) = report.encrypt_alone() {
@@ -189,32 +156,17 @@ fn commits(
         return Ok(());
     }
     let service = Yaoku::start(binary, &options.data_root)?;
-    let create = Request::openapi(
-        service.openapi.address,
-        "/v1/cmkManage/createKey",
-        &[],
-        &service.operator,
-    );
+    let create = Request::openapi(service.openapi.address, "/v1/cmkManage/createKey", &[], &service.operator);
     let created_alone = options.keys.min(CREATED_ALONE);
-    let alone = Load::counted(1, 1, created_alone, SUCCESS).run(
-        &create,
-        &service.openapi,
-        &service.server,
-    )?;
+    let alone =
+        Load::counted(1, 1, created_alone, SUCCESS).run(&create, &service.openapi, &service.server)?;
     commit_line("createKey", &alone, sync_us);
     report.heading();
     report.row("createKey", &alone);
     if options.keys > created_alone {
-        let load = Load::counted(
-            CREATE_CONNECTIONS,
-            options.client_threads,
-            options.keys - created_alone,
-            SUCCESS,
-        );
-        report.row(
-            "createKey",
-            &load.run(&create, &service.openapi, &service.server)?,
-        );
+        let load =
+            Load::counted(CREATE_CONNECTIONS, options.client_threads, options.keys - created_alone, SUCCESS);
+        report.row("createKey", &load.run(&create, &service.openapi, &service.server)?);
     }
     thread::sleep(IDLE);
     let idle = megabytes(service.server.resident_bytes()?);
@@ -226,18 +178,8 @@ fn commits(
         "\nmemory     {idle:.1} MB idle with {keys} keys; after a restart {restarted:.1} MB, ready in {ready_ms:.0} ms"
     );
     report.figure(&format!("idle_memory_{keys}_keys"), idle, "MB", "under 40");
-    report.figure(
-        &format!("restarted_memory_{keys}_keys"),
-        restarted,
-        "MB",
-        "under 40",
-    );
-    report.figure(
-        &format!("restart_ready_{keys}_keys"),
-        ready_ms,
-        "ms",
-        "none",
-    );
+    report.figure(&format!("restarted_memory_{keys}_keys"), restarted, "MB", "under 40");
+    report.figure(&format!("restart_ready_{keys}_keys"), ready_ms, "ms", "none");
     Ok(())
 }
 
@@ -250,12 +192,7 @@ fn commit_line(name: &str, alone: &Figures, sync_us: f64) {
 }
 
 fn timed(options: &Options, connections: usize, expect: &'static str) -> Load {
-    Load::timed(
-        connections,
-        options.client_threads,
-        options.measured,
-        expect,
-    )
+    Load::timed(connections, options.client_threads, options.measured, expect)
 }
 
 /// Of the same size and with the same work for the client as an encryption.
@@ -264,16 +201,8 @@ fn echo_request(endpoint: &client::Endpoint) -> Request {
         access_key: "7c92c33c3b0ea84e2d646b76f6c2cec7".to_owned(),
         secret_key: "bench".to_owned(),
     };
-    let fields = [
-        ("cmkUuid", "241ede22-6261-4617-9caf-10d89990516c"),
-        ("plaintext", &plaintext()),
-    ];
-    Request::access_point(
-        endpoint.address,
-        "/keyCompute/encrypt",
-        &fields,
-        &credential,
-    )
+    let fields = [("cmkUuid", "241ede22-6261-4617-9caf-10d89990516c"), ("plaintext", &plaintext())];
+    Request::access_point(endpoint.address, "/keyCompute/encrypt", &fields, &credential)
 }
 
 /// 32 bytes, a data key's worth.

@@ -29,13 +29,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// Reads `https://127.0.0.1:port` and the authority's PEM file. Any address but loopback is refused.
     pub fn new(url: &str, authority: &Path) -> std::result::Result<Self, String> {
-        let host = url
-            .strip_prefix("https://")
-            .unwrap_or(url)
-            .trim_end_matches('/');
-        let address: SocketAddr = host
-            .parse()
-            .map_err(|error| format!("address {url}: {error}"))?;
+        let host = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
+        let address: SocketAddr = host.parse().map_err(|error| format!("address {url}: {error}"))?;
         if !address.ip().is_loopback() {
             return Err(format!("{url} is not a loopback address"));
         }
@@ -43,23 +38,16 @@ impl Endpoint {
         let certificates = CertificateDer::pem_file_iter(authority)
             .map_err(|error| format!("{}: {error}", authority.display()))?;
         for certificate in certificates {
-            let certificate =
-                certificate.map_err(|error| format!("{}: {error}", authority.display()))?;
-            roots
-                .add(certificate)
-                .map_err(|error| format!("{}: {error}", authority.display()))?;
+            let certificate = certificate.map_err(|error| format!("{}: {error}", authority.display()))?;
+            roots.add(certificate).map_err(|error| format!("{}: {error}", authority.display()))?;
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(
-            rustls::crypto::aws_lc_rs::default_provider(),
-        ))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-        Ok(Self {
-            address,
-            tls: Arc::new(config),
-        })
+        let config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| error.to_string())?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        Ok(Self { address, tls: Arc::new(config) })
     }
 
     pub async fn connect(&self) -> Result<Connection> {
@@ -67,18 +55,13 @@ impl Endpoint {
             let socket = TcpStream::connect(self.address).await?;
             socket.set_nodelay(true)?;
             let name = ServerName::IpAddress(self.address.ip().into());
-            TlsConnector::from(self.tls.clone())
-                .connect(name, socket)
-                .await
+            TlsConnector::from(self.tls.clone()).connect(name, socket).await
         };
         let stream = match tokio::time::timeout(CONNECT_MAX, connecting).await {
             Ok(stream) => stream?,
             Err(_) => return Err(Error::new(ErrorKind::TimedOut, "no TLS connection in time")),
         };
-        Ok(Connection {
-            stream,
-            received: vec![0; READ_BYTES],
-        })
+        Ok(Connection { stream, received: vec![0; READ_BYTES] })
     }
 }
 
@@ -105,31 +88,17 @@ impl Connection {
             filled += self.read(filled).await?;
         }
         if filled > end {
-            return Err(Error::new(
-                ErrorKind::InvalidData,
-                "bytes after the end of the reply",
-            ));
+            return Err(Error::new(ErrorKind::InvalidData, "bytes after the end of the reply"));
         }
-        Ok(Reply {
-            status: head.status,
-            body: &self.received[head.bytes..end],
-        })
+        Ok(Reply { status: head.status, body: &self.received[head.bytes..end] })
     }
 
     /// Version and cipher suite in use, for the report.
     pub fn suite(&self) -> String {
         let (_, tls) = self.stream.get_ref();
-        let version = tls
-            .protocol_version()
-            .and_then(|version| version.as_str().map(str::to_owned));
-        let suite = tls
-            .negotiated_cipher_suite()
-            .and_then(|suite| suite.suite().as_str().map(str::to_owned));
-        format!(
-            "{} {}",
-            version.unwrap_or_default(),
-            suite.unwrap_or_default()
-        )
+        let version = tls.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
+        let suite = tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str().map(str::to_owned));
+        format!("{} {}", version.unwrap_or_default(), suite.unwrap_or_default())
     }
 
     async fn read(&mut self, filled: usize) -> Result<usize> {
@@ -140,10 +109,7 @@ impl Connection {
             self.received.resize(filled * 2, 0);
         }
         match self.stream.read(&mut self.received[filled..]).await? {
-            0 => Err(Error::new(
-                ErrorKind::UnexpectedEof,
-                "connection closed by the server",
-            )),
+            0 => Err(Error::new(ErrorKind::UnexpectedEof, "connection closed by the server")),
             count => Ok(count),
         }
     }
@@ -192,11 +158,7 @@ impl Head {
         }
         let content_length = content_length.ok_or_else(|| invalid("no content length"))?;
         let status = u16::try_from(status).map_err(|_| invalid("no status code"))?;
-        Ok(Some(Self {
-            status,
-            content_length,
-            bytes: end + 4,
-        }))
+        Ok(Some(Self { status, content_length, bytes: end + 4 }))
     }
 }
 
@@ -204,9 +166,7 @@ fn number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || digits.len() > 7 {
         return None;
     }
-    digits.iter().try_fold(0, |value, digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| value * 10 + usize::from(digit - b'0'))
-    })
+    digits
+        .iter()
+        .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + usize::from(digit - b'0')))
 }

@@ -20,30 +20,22 @@ pub const ARGUMENT: &str = "--echo-server";
 pub fn start(directory: &Path) -> Result<(Server, Endpoint), String> {
     let certificate = directory.join("echo.pem");
     let program = env::current_exe().map_err(|error| error.to_string())?;
-    let (server, ready) = Server::start(
-        process::Command::new(program)
-            .arg(ARGUMENT)
-            .arg(&certificate),
-    )?;
+    let (server, ready) = Server::start(process::Command::new(program).arg(ARGUMENT).arg(&certificate))?;
     let endpoint = Endpoint::new(ready["echo"].as_str().unwrap_or_default(), &certificate)?;
     Ok((server, endpoint))
 }
 
 /// Serves until the parent closes its end of standard input, which it also does by dying.
 pub fn serve(certificate_file: &Path) -> io::Result<()> {
-    let made =
-        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
     fs::write(certificate_file, made.cert.pem())?;
-    let key =
-        PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(io::Error::other)?;
-    let tls = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .map_err(io::Error::other)?
-    .with_no_client_auth()
-    .with_single_cert(vec![made.cert.der().clone()], key)
-    .map_err(io::Error::other)?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(io::Error::other)?;
+    let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .map_err(io::Error::other)?;
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         process::exit(0);
@@ -61,7 +53,5 @@ pub fn serve(certificate_file: &Path) -> io::Result<()> {
 }
 
 async fn echo(body: web::Bytes) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(body)
+    HttpResponse::Ok().content_type("application/json").body(body)
 }

@@ -61,12 +61,7 @@ impl Load {
     }
 
     /// A load of exactly `calls`, given up after a minute.
-    pub fn counted(
-        connections: usize,
-        client_threads: usize,
-        calls: u32,
-        expect: &'static str,
-    ) -> Self {
+    pub fn counted(connections: usize, client_threads: usize, calls: u32, expect: &'static str) -> Self {
         let measured = Duration::from_secs(60);
         Self {
             connections,
@@ -79,12 +74,7 @@ impl Load {
     }
 
     /// Sends `request` over and over to `endpoint`, which `server` answers.
-    pub fn run(
-        &self,
-        request: &Request,
-        endpoint: &Endpoint,
-        server: &Server,
-    ) -> Result<Figures, String> {
+    pub fn run(&self, request: &Request, endpoint: &Endpoint, server: &Server) -> Result<Figures, String> {
         let run = Arc::new(Run {
             endpoint: endpoint.clone(),
             expect: self.expect,
@@ -103,39 +93,24 @@ impl Load {
             .collect();
         barrier.wait(); // every connection stands
         let start = Instant::now() + self.warm_up;
-        let window = *run.window.get_or_init(|| Window {
-            start,
-            end: start + self.measured,
-        });
+        let window = *run.window.get_or_init(|| Window { start, end: start + self.measured });
         barrier.wait(); // and may call
 
         thread::sleep(window.start.saturating_duration_since(Instant::now()));
         let (server_before, client_before) = (server.cpu()?, CpuTime::own()?);
         while Instant::now() < window.end && !clients.iter().all(JoinHandle::is_finished) {
-            thread::sleep(
-                window
-                    .end
-                    .saturating_duration_since(Instant::now())
-                    .min(POLL),
-            );
+            thread::sleep(window.end.saturating_duration_since(Instant::now()).min(POLL));
         }
         let (server_after, client_after) = (server.cpu()?, CpuTime::own()?);
         let server_resident_bytes = server.resident_bytes()?;
 
         let tally = Tally::of(clients)?;
-        let last_reply = tally
-            .last_reply
-            .unwrap_or(window.end)
-            .saturating_duration_since(window.start);
+        let last_reply = tally.last_reply.unwrap_or(window.end).saturating_duration_since(window.start);
         Ok(Figures {
             connections: self.connections,
             calls: tally.latencies_us.len() as u64,
             failures: tally.failures,
-            elapsed: if self.calls_max.is_some() {
-                last_reply
-            } else {
-                self.measured
-            },
+            elapsed: if self.calls_max.is_some() { last_reply } else { self.measured },
             p50_us: tally.latency_us(50),
             p99_us: tally.latency_us(99),
             max_us: tally.latency_us(100),
@@ -193,11 +168,7 @@ impl Tally {
     fn of(clients: Vec<JoinHandle<Self>>) -> Result<Self, String> {
         let mut tally = Self::default();
         for client in clients {
-            tally.add(
-                client
-                    .join()
-                    .map_err(|_| "a client thread panicked".to_owned())?,
-            );
+            tally.add(client.join().map_err(|_| "a client thread panicked".to_owned())?);
         }
         tally.latencies_us.sort_unstable();
         Ok(tally)
@@ -218,20 +189,12 @@ impl Tally {
     /// Of sorted latencies, the one that `percent` of the calls did not exceed.
     fn latency_us(&self, percent: usize) -> u32 {
         let rank = (self.latencies_us.len() * percent).div_ceil(100);
-        self.latencies_us
-            .get(rank.saturating_sub(1))
-            .copied()
-            .unwrap_or(0)
+        self.latencies_us.get(rank.saturating_sub(1)).copied().unwrap_or(0)
     }
 }
 
 /// Connects one by one, so that a handshake storm is no part of the measurement, then calls in parallel.
-fn client_thread(
-    run: &Arc<Run>,
-    barrier: &Barrier,
-    connections: usize,
-    request: &Request,
-) -> Tally {
+fn client_thread(run: &Arc<Run>, barrier: &Barrier, connections: usize, request: &Request) -> Tally {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -254,9 +217,7 @@ fn client_thread(
     runtime.block_on(async {
         let calling: Vec<_> = connected
             .into_iter()
-            .map(|connection| {
-                tokio::spawn(connection_task(run.clone(), connection, request.clone()))
-            })
+            .map(|connection| tokio::spawn(connection_task(run.clone(), connection, request.clone())))
             .collect();
         for task in calling {
             match task.await {
@@ -272,12 +233,9 @@ async fn connection_task(run: Arc<Run>, connection: Connection, mut request: Req
     let window = *run.window.get().expect("set between the two barriers");
     let mut tally = Tally::default();
     let limit = tokio::time::Instant::from_std(window.end + LAST_REPLY_MAX);
-    if tokio::time::timeout_at(
-        limit,
-        drive(&run, window, connection, &mut request, &mut tally),
-    )
-    .await
-    .is_err()
+    if tokio::time::timeout_at(limit, drive(&run, window, connection, &mut request, &mut tally))
+        .await
+        .is_err()
     {
         tally.fail(|| "a call without a reply at the end of the run".to_owned());
     }
@@ -301,9 +259,7 @@ async fn drive(
             Ok(reply) if reply.status == 200 && contains(reply.body, run.expect.as_bytes()) => {
                 let received = Instant::now();
                 if received >= window.start && received < window.end {
-                    tally
-                        .latencies_us
-                        .push((received - sent).as_micros().try_into().unwrap_or(u32::MAX));
+                    tally.latencies_us.push((received - sent).as_micros().try_into().unwrap_or(u32::MAX));
                     tally.last_reply = Some(received);
                 }
             }

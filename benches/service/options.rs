@@ -38,11 +38,7 @@ impl Options {
             echo_only: false,
         };
         while let Some(name) = arguments.next() {
-            let mut value = || {
-                arguments
-                    .next()
-                    .ok_or_else(|| format!("{name} needs a value"))
-            };
+            let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
             match name.as_str() {
                 "--bench" => {} // cargo adds it
                 "--connections" => {
@@ -54,9 +50,7 @@ impl Options {
                 "--seconds" => {
                     options.measured = Duration::from_secs(bounded(&name, &value()?, 1, 60)?.into())
                 }
-                "--client-threads" => {
-                    options.client_threads = bounded(&name, &value()?, 1, 16)? as usize
-                }
+                "--client-threads" => options.client_threads = bounded(&name, &value()?, 1, 16)? as usize,
                 "--keys" => options.keys = bounded(&name, &value()?, 0, 2000)?,
                 "--data-root" => options.data_root = value()?.into(),
                 "--tmpfs" => options.data_root = "/dev/shm".into(),
@@ -73,10 +67,7 @@ impl Options {
 }
 
 fn bounded(name: &str, text: &str, least: u32, most: u32) -> Result<u32, String> {
-    let value: u32 = text
-        .trim()
-        .parse()
-        .map_err(|_| format!("{name}: {text} is not a number"))?;
+    let value: u32 = text.trim().parse().map_err(|_| format!("{name}: {text} is not a number"))?;
     if (least..=most).contains(&value) {
         Ok(value)
     } else {

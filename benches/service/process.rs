@@ -32,15 +32,8 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("{name}: {error}"))?;
-        let mut server = Self {
-            child,
-            ready_after: Duration::ZERO,
-        };
-        let output = server
-            .child
-            .stdout
-            .take()
-            .expect("standard output is piped");
+        let mut server = Self { child, ready_after: Duration::ZERO };
+        let output = server.child.stdout.take().expect("standard output is piped");
         let (send, receive) = mpsc::sync_channel(1);
         // Reads on to the end, so that the child never waits for its own output.
         thread::spawn(move || {
@@ -51,9 +44,7 @@ impl Server {
                 }
             }
         });
-        let ready = receive
-            .recv_timeout(READY_MAX)
-            .map_err(|_| format!("{name} did not become ready"))?;
+        let ready = receive.recv_timeout(READY_MAX).map_err(|_| format!("{name} did not become ready"))?;
         server.ready_after = begun.elapsed();
         Ok((server, ready))
     }
@@ -61,10 +52,8 @@ impl Server {
     /// Asks it to stop and waits until it has.
     pub fn stop(mut self) -> Result<ExitStatus, String> {
         let kill = format!("kill -TERM {}", self.child.id());
-        let asked = Command::new("sh")
-            .args(["-c", &kill])
-            .status()
-            .map_err(|error| format!("sh: {error}"))?;
+        let asked =
+            Command::new("sh").args(["-c", &kill]).status().map_err(|error| format!("sh: {error}"))?;
         if !asked.success() {
             return Err(format!("{kill}: {asked}"));
         }
@@ -86,16 +75,8 @@ impl Server {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| {
-            line.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
-        });
-        kilobytes
-            .map(|kilobytes| kilobytes * 1024)
-            .ok_or_else(|| format!("{path} has no VmRSS"))
+        let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| format!("{path} has no VmRSS"))
     }
 }
 
@@ -123,12 +104,8 @@ impl CpuTime {
     fn read(path: &str) -> Result<Self, String> {
         let stat = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
         let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: Vec<u32> = behind_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|ticks| ticks.parse().ok())
-            .collect();
+        let ticks: Vec<u32> =
+            behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
         match ticks.as_slice() {
             [user, system] => Ok(Self(TICK * *user + TICK * *system)),
             _ => Err(format!("{path} has an unknown form")),

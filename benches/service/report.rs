@@ -67,12 +67,7 @@ impl Report {
         }
         println!(
             "\n{:>6}{:>14}{:>16}{:>16}{:>19}{:>12}",
-            "conn",
-            "echo req/s",
-            "encrypt req/s",
-            "echo server µs",
-            "encrypt server µs",
-            "CPU ratio"
+            "conn", "echo req/s", "encrypt req/s", "echo server µs", "encrypt server µs", "CPU ratio"
         );
         for (echo, encrypt) in self.echo.iter().zip(&self.encrypt) {
             println!(
@@ -89,18 +84,13 @@ impl Report {
 
     /// Remembers one of the figures that the run is made for.
     pub fn figure(&mut self, name: &str, value: f64, unit: &str, aim: &str) {
-        self.summary
-            .push(format!("figure {name} {value:.1} {unit} (aim {aim})"));
+        self.summary.push(format!("figure {name} {value:.1} {unit} (aim {aim})"));
     }
 
     /// Prints the figures, those of the row with the most connections first.
     pub fn summary(&self) {
         println!();
-        let most = self
-            .echo
-            .iter()
-            .zip(&self.encrypt)
-            .max_by_key(|(echo, _)| echo.connections);
+        let most = self.echo.iter().zip(&self.encrypt).max_by_key(|(echo, _)| echo.connections);
         if let Some((echo, encrypt)) = most {
             let connections = encrypt.connections;
             println!(

@@ -77,32 +77,19 @@ impl Request {
             date_at,
             hmac_at,
         };
-        Self {
-            bytes: head.end(&body),
-            signer,
-            signed_second: None,
-        }
+        Self { bytes: head.end(&body), signer, signed_second: None }
     }
 
     /// A call on the OpenAPI plane; every `sign` gives it a fresh request id.
-    pub fn openapi(
-        host: SocketAddr,
-        path: &str,
-        fields: &[(&str, &str)],
-        credential: &Credential,
-    ) -> Self {
+    pub fn openapi(host: SocketAddr, path: &str, fields: &[(&str, &str)], credential: &Credential) -> Self {
         let body = body(fields);
         let mut head = Head::new(host, path, &body);
         let id_at = head.header("ctyun-eop-request-id", &" ".repeat(ID_BYTES));
         let date_at = head.header("Eop-date", &" ".repeat(OPENAPI_DATE_BYTES));
-        let authorization = format!(
-            "{} Headers=ctyun-eop-request-id;eop-date Signature=",
-            credential.access_key
-        );
-        let authorization_at = head.header(
-            "Eop-Authorization",
-            &(authorization.clone() + &" ".repeat(SIGNATURE_BYTES)),
-        );
+        let authorization =
+            format!("{} Headers=ctyun-eop-request-id;eop-date Signature=", credential.access_key);
+        let authorization_at =
+            head.header("Eop-Authorization", &(authorization.clone() + &" ".repeat(SIGNATURE_BYTES)));
         let signer = Signer::OpenApi {
             credential: credential.clone(),
             day_key: keyed(b""),
@@ -111,11 +98,7 @@ impl Request {
             date_at,
             signature_at: authorization_at + authorization.len(),
         };
-        Self {
-            bytes: head.end(&body),
-            signer,
-            signed_second: None,
-        }
+        Self { bytes: head.end(&body), signer, signed_second: None }
     }
 
     /// Brings the head up to `now`. The access point's date has a resolution of one second and may be
@@ -124,31 +107,15 @@ impl Request {
         let second = unix_seconds(now);
         let new_second = self.signed_second.replace(second) != Some(second);
         match &mut self.signer {
-            Signer::AccessPoint {
-                secret,
-                content_md5,
-                path,
-                date_at,
-                hmac_at,
-            } => {
+            Signer::AccessPoint { secret, content_md5, path, date_at, hmac_at } => {
                 if new_second {
                     let date = access_point_date(now);
-                    let hmac = mac(
-                        secret.clone(),
-                        &[content_md5.as_str(), &date, path].join("\n"),
-                    );
+                    let hmac = mac(secret.clone(), &[content_md5.as_str(), &date, path].join("\n"));
                     put(&mut self.bytes, *date_at, &date);
                     put(&mut self.bytes, *hmac_at, &BASE64_STANDARD.encode(hmac));
                 }
             }
-            Signer::OpenApi {
-                credential,
-                day_key,
-                body_hash,
-                id_at,
-                date_at,
-                signature_at,
-            } => {
+            Signer::OpenApi { credential, day_key, body_hash, id_at, date_at, signature_at } => {
                 if new_second {
                     let date = openapi_date(now);
                     *day_key = openapi_day_key(credential, &date);
@@ -157,16 +124,9 @@ impl Request {
                 let id = fresh_request_id();
                 let date = std::str::from_utf8(&self.bytes[*date_at..][..OPENAPI_DATE_BYTES])
                     .expect("a date is ASCII");
-                let signature = mac(
-                    day_key.clone(),
-                    &openapi_string_to_sign(&id, date, body_hash),
-                );
+                let signature = mac(day_key.clone(), &openapi_string_to_sign(&id, date, body_hash));
                 put(&mut self.bytes, *id_at, &id);
-                put(
-                    &mut self.bytes,
-                    *signature_at,
-                    &BASE64_STANDARD.encode(signature),
-                );
+                put(&mut self.bytes, *signature_at, &BASE64_STANDARD.encode(signature));
             }
         }
     }
@@ -180,41 +140,26 @@ impl Request {
 /// Proves both signatures on the published examples before anything is measured.
 pub fn check_examples() {
     let plaintext = "SGVsbG8gd29ybGQ=";
-    let fields = [
-        ("cmkUuid", "241ede22-6261-4617-9caf-10d89990516c"),
-        ("plaintext", plaintext),
-    ];
+    let fields = [("cmkUuid", "241ede22-6261-4617-9caf-10d89990516c"), ("plaintext", plaintext)];
     let host = SocketAddr::from(([127, 0, 0, 1], 9092));
 
     let access_point = Credential {
         access_key: "7c92c33c3b0ea84e2d646b76f6c2cec7".into(),
         secret_key: "kms-demo-aap-sk".into(),
     };
-    assert_eq!(
-        content_md5(&fields, &access_point.access_key),
-        "aoGqAzlLoJrz3RhLA13wgg=="
-    );
+    assert_eq!(content_md5(&fields, &access_point.access_key), "aoGqAzlLoJrz3RhLA13wgg==");
     let mut request = Request::access_point(host, "/keyCompute/encrypt", &fields, &access_point);
     request.sign(UNIX_EPOCH + Duration::from_secs(1_752_652_073));
     assert!(
-        contains(
-            request.bytes(),
-            b"\r\nrequestDate: Wed, 16 Jul 2025 15:47:53 CST\r\n"
-        ),
+        contains(request.bytes(), b"\r\nrequestDate: Wed, 16 Jul 2025 15:47:53 CST\r\n"),
         "date of the access point"
     );
     assert!(
-        contains(
-            request.bytes(),
-            b"\r\nhmac: GpHvdsenxKsTNZ3KNOgehJikAIoHIoZr3KZXsn8ogpA=\r\n"
-        ),
+        contains(request.bytes(), b"\r\nhmac: GpHvdsenxKsTNZ3KNOgehJikAIoHIoZr3KZXsn8ogpA=\r\n"),
         "HMAC of the access point"
     );
 
-    let openapi = Credential {
-        access_key: "kms-demo-ak".into(),
-        secret_key: "kms-demo-sk".into(),
-    };
+    let openapi = Credential { access_key: "kms-demo-ak".into(), secret_key: "kms-demo-sk".into() };
     let date = openapi_date(UNIX_EPOCH + Duration::from_secs(1_767_254_400));
     assert_eq!(date, "20260101T080000Z", "date of the OpenAPI");
     let body_hash = hex(&Sha256::digest(body(&fields).as_bytes()));
@@ -242,9 +187,7 @@ impl Head {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n"
         );
-        Self {
-            bytes: head.into_bytes(),
-        }
+        Self { bytes: head.into_bytes() }
     }
 
     /// Adds a header and returns where its value stands.
@@ -270,10 +213,8 @@ fn put(bytes: &mut [u8], at: usize, value: &str) {
 
 /// A JSON object of text fields, in the order given.
 fn body(fields: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{}:{}", quoted(name), quoted(value)))
-        .collect();
+    let pairs: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{}:{}", quoted(name), quoted(value))).collect();
     format!("{{{}}}", pairs.join(","))
 }
 
@@ -332,22 +273,16 @@ fn fresh_request_id() -> String {
 }
 
 fn unix_seconds(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH)
-        .expect("the clock stands after 1970")
-        .as_secs()
+    now.duration_since(UNIX_EPOCH).expect("the clock stands after 1970").as_secs()
 }
 
 /// `Wed, 16 Jul 2025 15:47:53 CST`.
 fn access_point_date(now: SystemTime) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let t = Civil::at(now + CST);
-    let (day_name, month_name) = (
-        DAYS[(t.days_since_1970 % 7) as usize],
-        MONTHS[t.month as usize - 1],
-    );
+    let (day_name, month_name) = (DAYS[(t.days_since_1970 % 7) as usize], MONTHS[t.month as usize - 1]);
     format!(
         "{day_name}, {:02} {month_name} {:04} {:02}:{:02}:{:02} CST",
         t.day, t.year, t.hour, t.minute, t.second
@@ -357,10 +292,7 @@ fn access_point_date(now: SystemTime) -> String {
 /// `20260101T080000Z`, in UTC as the letter says.
 fn openapi_date(now: SystemTime) -> String {
     let t = Civil::at(now);
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        t.year, t.month, t.day, t.hour, t.minute, t.second
-    )
+    format!("{:04}{:02}{:02}T{:02}{:02}{:02}Z", t.year, t.month, t.day, t.hour, t.minute, t.second)
 }
 
 struct Civil {
@@ -384,11 +316,7 @@ impl Civil {
             (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
-        let month = if month_from_march < 10 {
-            month_from_march + 3
-        } else {
-            month_from_march - 9
-        };
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
         Self {
             days_since_1970,
             year: era * 400 + year_of_era + u64::from(month <= 2),

@@ -45,13 +45,9 @@ struct Home {
 impl Yaoku {
     /// Starts `binary` on an empty data directory below `data_root`.
     pub fn start(binary: &Path, data_root: &Path) -> Result<Self, String> {
-        let directory = tempfile::Builder::new()
-            .prefix("yaoku-bench-")
-            .tempdir_in(data_root);
-        let home = Home {
-            binary: binary.to_owned(),
-            directory: directory.map_err(|error| error.to_string())?,
-        };
+        let directory = tempfile::Builder::new().prefix("yaoku-bench-").tempdir_in(data_root);
+        let home =
+            Home { binary: binary.to_owned(), directory: directory.map_err(|error| error.to_string())? };
         Self::launch(home)
     }
 
@@ -70,22 +66,14 @@ impl Yaoku {
         let log = home.directory.path().join("server.log");
         fs::write(&config, CONFIG).map_err(|error| error.to_string())?;
         let mut command = Command::new(&home.binary);
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(&config)
-            .arg("--data")
-            .arg(&data);
-        command
-            .env("YAOKU_OPENAPI_LISTEN", "127.0.0.1:0")
-            .env("YAOKU_ACCESS_POINT_LISTEN", "127.0.0.1:0");
+        command.arg("serve").arg("--config").arg(&config).arg("--data").arg(&data);
+        command.env("YAOKU_OPENAPI_LISTEN", "127.0.0.1:0").env("YAOKU_ACCESS_POINT_LISTEN", "127.0.0.1:0");
         command.stderr(File::create(&log).map_err(|error| error.to_string())?);
-        let (server, ready) =
-            Server::start(&mut command).map_err(|error| error + &log_excerpt(&log))?;
+        let (server, ready) = Server::start(&mut command).map_err(|error| error + &log_excerpt(&log))?;
 
         let first_run_file = data.join("first-run.json");
-        let first_run = fs::read(&first_run_file)
-            .map_err(|error| format!("{}: {error}", first_run_file.display()))?;
+        let first_run =
+            fs::read(&first_run_file).map_err(|error| format!("{}: {error}", first_run_file.display()))?;
         let first_run: Value = serde_json::from_slice(&first_run)
             .map_err(|error| format!("{}: {error}", first_run_file.display()))?;
         let authority = data.join("tls/ca.pem");
@@ -107,47 +95,28 @@ impl Yaoku {
 
     /// A new AES-256 key; returns its UUID.
     pub fn create_key(&self) -> Result<String, String> {
-        text(
-            &self.call_openapi("/v1/cmkManage/createKey", &[])?,
-            "cmkUuid",
-        )
+        text(&self.call_openapi("/v1/cmkManage/createKey", &[])?, "cmkUuid")
     }
 
     /// Encrypts once over the access point; returns the ciphertext.
-    pub fn encrypt(
-        &self,
-        credential: &Credential,
-        fields: &[(&str, &str)],
-    ) -> Result<String, String> {
-        let request = Request::access_point(
-            self.access_point.address,
-            "/keyCompute/encrypt",
-            fields,
-            credential,
-        );
+    pub fn encrypt(&self, credential: &Credential, fields: &[(&str, &str)]) -> Result<String, String> {
+        let request =
+            Request::access_point(self.access_point.address, "/keyCompute/encrypt", fields, credential);
         let reply = call(&self.access_point, request)?;
         text(successful(&reply, "data")?, "ciphertextBlob")
     }
 
     fn call_openapi(&self, path: &str, fields: &[(&str, &str)]) -> Result<Value, String> {
-        let reply = call(
-            &self.openapi,
-            Request::openapi(self.openapi.address, path, fields, &self.operator),
-        )?;
-        successful(&reply["returnObj"], "result")
-            .cloned()
-            .map_err(|_| format!("{path}: {reply}"))
+        let reply =
+            call(&self.openapi, Request::openapi(self.openapi.address, path, fields, &self.operator))?;
+        successful(&reply["returnObj"], "result").cloned().map_err(|_| format!("{path}: {reply}"))
     }
 }
 
 /// Version and cipher suite that `endpoint` agrees on with the client of the bench.
 pub fn suite(endpoint: &Endpoint) -> Result<String, String> {
     alone(async {
-        Ok(endpoint
-            .connect()
-            .await
-            .map_err(|error| format!("{}: {error}", endpoint.address))?
-            .suite())
+        Ok(endpoint.connect().await.map_err(|error| format!("{}: {error}", endpoint.address))?.suite())
     })
 }
 
@@ -158,10 +127,7 @@ fn call(endpoint: &Endpoint, mut request: Request) -> Result<Value, String> {
         request.sign(std::time::SystemTime::now());
         let reply = connection.call(request.bytes()).await.map_err(failed)?;
         let parsed = serde_json::from_slice(reply.body);
-        parsed
-            .ok()
-            .filter(|_| reply.status == 200)
-            .ok_or_else(|| reply.excerpt())
+        parsed.ok().filter(|_| reply.status == 200).ok_or_else(|| reply.excerpt())
     })
 }
 
@@ -172,39 +138,24 @@ fn alone<T>(step: impl Future<Output = Result<T, String>>) -> Result<T, String> 
         .build()
         .map_err(|error| error.to_string())?;
     let limited = async { tokio::time::timeout(std::time::Duration::from_secs(20), step).await };
-    runtime
-        .block_on(limited)
-        .map_err(|_| "no reply in time".to_owned())?
+    runtime.block_on(limited).map_err(|_| "no reply in time".to_owned())?
 }
 
 /// The result object of a reply whose code is 200.
 fn successful<'a>(reply: &'a Value, result: &str) -> Result<&'a Value, String> {
-    if reply["code"] == 200 {
-        Ok(&reply[result])
-    } else {
-        Err(reply.to_string())
-    }
+    if reply["code"] == 200 { Ok(&reply[result]) } else { Err(reply.to_string()) }
 }
 
 fn credential(object: &Value) -> Result<Credential, String> {
-    Ok(Credential {
-        access_key: text(object, "accessKey")?,
-        secret_key: text(object, "secretKey")?,
-    })
+    Ok(Credential { access_key: text(object, "accessKey")?, secret_key: text(object, "secretKey")? })
 }
 
 fn text(object: &Value, field: &str) -> Result<String, String> {
-    object[field]
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| format!("the service left out {field}"))
+    object[field].as_str().map(str::to_owned).ok_or_else(|| format!("the service left out {field}"))
 }
 
 fn log_excerpt(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LOG_EXCERPT_LINES)..]
-        .iter()
-        .map(|line| format!("\n  {line}"))
-        .collect()
+    lines[lines.len().saturating_sub(LOG_EXCERPT_LINES)..].iter().map(|line| format!("\n  {line}")).collect()
 }

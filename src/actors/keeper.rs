@@ -172,10 +172,12 @@ impl<R: Record> Actor for Keeper<R> {
     }
 }
 
+type Edit<R> = Box<dyn FnOnce(&mut R) -> Result<()> + Send>;
+
 struct Change<R> {
     place: Place,
     entry: Entry,
-    edit: Box<dyn FnOnce(&mut R) -> Result<()> + Send>,
+    edit: Edit<R>,
 }
 
 /// How a change ended.

@@ -236,12 +236,8 @@ pub enum ClientError {
         symbol: String,
         /// In English.
         message: String,
-        /// In Chinese; empty in the bare envelope.
-        description: String,
         /// Names the call in the audit log.
         request_id: String,
-        /// The status of the reply.
-        http_status: u16,
     },
 }
 
@@ -350,9 +346,7 @@ fn open_envelope(http_status: u16, request_id: &str, body: &[u8]) -> Result<Valu
         code: text("errorCode").or_else(|| text("code")).ok_or_else(not_understood)?,
         symbol: text("error").unwrap_or_default(),
         message: text("message").unwrap_or_default(),
-        description: text("description").unwrap_or_default(),
         request_id: text("requestId").unwrap_or_else(|| request_id.to_owned()),
-        http_status,
     })
 }
 
@@ -421,15 +415,11 @@ mod tests {
         let gateway = format!(
             r#"{{"statusCode":900,"error":"Rejected.Disabled","errorCode":"KMS.0102","message":"no","description":"否","requestId":"r","returnObj":{bare}}}"#
         );
-        for (body, status, prefix, chinese) in
-            [(bare, 400, "KMS.0102: no", ""), (&gateway, 200, "KMS.0102 Rejected.Disabled: no", "否")]
+        for (body, status, prefix) in
+            [(bare, 400, "KMS.0102: no"), (&gateway, 200, "KMS.0102 Rejected.Disabled: no")]
         {
             let refused = open_envelope(status, "id", body.as_bytes()).expect_err("refused");
             assert_eq!(refused.to_string(), format!("{prefix} (request r)"));
-            let ClientError::Refused { description, http_status, .. } = refused else {
-                panic!("not a refusal")
-            };
-            assert_eq!((description.as_str(), http_status), (chinese, status));
         }
     }
 

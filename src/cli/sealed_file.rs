@@ -114,19 +114,9 @@ pub struct Header {
 }
 
 impl Header {
-    /// The cipher.
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
     /// The key that the data key is encrypted under.
     pub fn cmk_uuid(&self) -> &str {
         &self.cmk_uuid
-    }
-
-    /// The version of that key.
-    pub fn key_version_id(&self) -> &str {
-        &self.key_version_id
     }
 
     /// The encrypted data key.

@@ -10,9 +10,12 @@ use crate::error::{Error, Result};
 use crate::model::principal::{Plane, Principal};
 use crate::model::rate::{Bucket, RateClass};
 
+/// Whose bucket it is: a class on a plane, and the id of an account or service.
+type Owner = (RateClass, Plane, [u8; 16]);
+
 /// All buckets that are not full.
 #[derive(Default)]
-pub struct Throttle(Mutex<HashMap<(RateClass, Plane, [u8; 16]), Bucket>>);
+pub struct Throttle(Mutex<HashMap<Owner, Bucket>>);
 
 impl Throttle {
     /// Charges one call to its bucket: the account's on OpenAPI, the service's on access points.

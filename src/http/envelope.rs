@@ -2,13 +2,19 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
 use crate::config::{EnvelopeForm, OpenApi, StatusForm};
 use crate::error::{Error, Wire};
 use crate::gateway::Reply;
 use crate::model::principal::Plane;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const EOP_REQUEST_ID: HeaderName = HeaderName::from_static("ctyun-eop-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// Wraps a reply as its plane and the settings ask.
 pub fn wrap(plane: Plane, reply: Reply, settings: &OpenApi) -> HttpResponse {
@@ -22,14 +28,15 @@ pub fn wrap(plane: Plane, reply: Reply, settings: &OpenApi) -> HttpResponse {
     };
     let mut response =
         HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
-    response.insert_header((CONTENT_TYPE, "application/json")).insert_header((CACHE_CONTROL, "no-store"));
+    response.insert_header((CONTENT_TYPE, JSON)).insert_header((CACHE_CONTROL, NO_STORE));
     let echo = match plane {
-        Plane::OpenApi => "ctyun-eop-request-id",
-        Plane::AccessPoint | Plane::Internal => "x-request-id",
+        Plane::OpenApi => EOP_REQUEST_ID,
+        Plane::AccessPoint | Plane::Internal => REQUEST_ID,
     };
-    response
-        .insert_header((echo, reply.request_id.as_str()))
-        .insert_header(("x-trace-id", reply.request_id.as_str()));
+    // An id that is no header value cannot have come in a header; it then stands in the body alone.
+    if let Ok(id) = HeaderValue::from_str(&reply.request_id) {
+        response.insert_header((echo, id.clone())).insert_header((TRACE_ID, id));
+    }
     if let Err(Error::Throttled(after)) = reply.result {
         response.insert_header((RETRY_AFTER, after.as_secs().max(1).to_string()));
     }

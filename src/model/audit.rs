@@ -3,6 +3,7 @@
 //! tree over the lines, and a chain from block to block.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use crate::env::Timestamp;
 use crate::error::{Error, Wire};
-use crate::ids::AccountId;
+use crate::ids::{AccessKeyId, AccountId, InstanceId};
 
 /// An SM3 hash (GB/T 32905).
 pub type Hash = [u8; 32];
@@ -34,9 +35,9 @@ pub struct Draft {
     /// The tenant, where one is known.
     pub account: Option<AccountId>,
     /// The region of the appliance.
-    pub region: String,
+    pub region: Arc<str>,
     /// The service.
-    pub instance: String,
+    pub instance: Option<InstanceId>,
     /// What kind of resource was touched.
     pub resource_type: &'static str,
     /// Ids of the resources, in the order in which the operation names them.
@@ -48,7 +49,7 @@ pub struct Draft {
     /// Name of the caller.
     pub user_name: String,
     /// The access key that was presented.
-    pub access_key: String,
+    pub access_key: Option<AccessKeyId>,
     /// Where the call came from.
     pub source: Option<IpAddr>,
     /// What the client calls itself, cut to 128 characters.
@@ -74,8 +75,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     account_id: Option<AccountId>,
     region: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    instance_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_id: Option<InstanceId>,
     #[serde(skip_serializing_if = "str::is_empty")]
     resource_type: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -85,8 +86,8 @@ struct Line<'a> {
     principal_type: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     user_name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    access_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_key: Option<AccessKeyId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -102,7 +103,13 @@ struct Line<'a> {
 
 impl Draft {
     /// Appends the canonical line, without a line end. `failure` is how the call ended; `None` is success.
-    pub fn write_line(&self, lines: &mut Vec<u8>, installation: &[u8; 16], sequence: u64, failure: Option<&Error>) {
+    pub fn write_line(
+        &self,
+        lines: &mut Vec<u8>,
+        installation: &[u8; 16],
+        sequence: u64,
+        failure: Option<&Error>,
+    ) {
         let wire = failure.map(Error::wire);
         let line = Line {
             sequence,
@@ -114,13 +121,13 @@ impl Draft {
             event_level: level(wire.as_ref()),
             account_id: self.account,
             region: &self.region,
-            instance_id: &self.instance,
+            instance_id: self.instance,
             resource_type: self.resource_type,
             resource_ids: &self.resource_ids,
             resource_name: &self.resource_name,
             principal_type: self.principal_type,
             user_name: &self.user_name,
-            access_key: &self.access_key,
+            access_key: self.access_key,
             source_ip: self.source,
             user_agent: &self.user_agent,
             request_id: &self.request_id,
@@ -230,13 +237,13 @@ mod tests {
             event_source: "AAP",
             account: None,
             region: "r".into(),
-            instance: String::new(),
+            instance: None,
             resource_type: "CMK",
             resource_ids: vec!["x".into()],
             resource_name: String::new(),
             principal_type: "UNKNOWN",
             user_name: String::new(),
-            access_key: String::new(),
+            access_key: None,
             source: None,
             user_agent: "a\r\n{\"sequence\":1}\u{1b}[2J".into(),
             request_id: "\n".into(),
@@ -257,7 +264,8 @@ mod tests {
     #[test]
     fn the_tree_tells_every_change_of_order_and_number() {
         let lines = ["a", "b", "c", "d", "e"];
-        let root = |lines: &[&str]| tree_root(lines.iter().map(|line| record_hash(line.as_bytes())).collect());
+        let root =
+            |lines: &[&str]| tree_root(lines.iter().map(|line| record_hash(line.as_bytes())).collect());
         let whole = root(&lines);
         assert_ne!(whole, root(&["b", "a", "c", "d", "e"]));
         assert_ne!(whole, root(&lines[..4]));

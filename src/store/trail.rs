@@ -1,6 +1,6 @@
 //! Reading the audit trail: blocks as they are stored, searching them newest first, and checking the chain.
 
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::ReadableTable;
 use serde::Deserialize;
 
 use super::sealer::Sealer;
@@ -115,10 +115,7 @@ fn in_time(record: &serde_json::Map<String, serde_json::Value>, query: &Query<'_
         && query.to.is_none_or(|to| time <= to.to_string().as_str())
 }
 
-pub(super) fn verify(
-    table: &(impl ReadableTable<u64, &'static [u8]> + ReadableTableMetadata),
-    sealer: &Sealer,
-) -> Result<u64> {
+pub(super) fn verify(table: &impl ReadableTable<u64, &'static [u8]>, sealer: &Sealer) -> Result<u64> {
     let (mut previous, mut next) = (GENESIS, 1);
     for row in table.iter().map_err(Error::internal)? {
         let (key, sealed) = row.map_err(Error::internal)?;

@@ -146,8 +146,15 @@ fn a_bad_file_never_appears_and_leaves_the_old_one() {
 fn a_refusal_of_the_service_leaves_nothing() {
     let fixture = Fixture::new();
     let refuse = || Err(EncryptFileError::ReplyIncomplete { field: "plaintext" });
-    let found =
-        seal_with(Algorithm::Sm4, [1; NONCE_BYTES], &fixture.at("plain"), &fixture.at("x"), false, &Clock::system(), refuse);
+    let found = seal_with(
+        Algorithm::Sm4,
+        [1; NONCE_BYTES],
+        &fixture.at("plain"),
+        &fixture.at("x"),
+        false,
+        &Clock::system(),
+        refuse,
+    );
     assert!(matches!(found, Err(EncryptFileError::ReplyIncomplete { .. })));
     assert_eq!(fixture.names(), ["plain", "sealed"]);
 }
@@ -155,8 +162,15 @@ fn a_refusal_of_the_service_leaves_nothing() {
 #[test]
 fn a_data_key_of_the_wrong_length_leaves_nothing() {
     let fixture = Fixture::new();
-    let found =
-        seal_with(Algorithm::Sm4, [1; NONCE_BYTES], &fixture.at("plain"), &fixture.at("x"), false, &Clock::system(), data_key);
+    let found = seal_with(
+        Algorithm::Sm4,
+        [1; NONCE_BYTES],
+        &fixture.at("plain"),
+        &fixture.at("x"),
+        false,
+        &Clock::system(),
+        data_key,
+    );
     assert!(matches!(
         found,
         Err(EncryptFileError::Sealed { cause: SealedFileError::DataKeyLength { .. }, .. })
@@ -173,7 +187,8 @@ fn folders_devices_and_links_are_not_replaced() {
     for output in
         [fixture.at("folder"), fixture.at("link"), fixture.at("folder/.."), PathBuf::from("/dev/null")]
     {
-        let found = open_with(&fixture.at("sealed"), &output, true, &Clock::system(), |_| Ok(data_key()?.plaintext));
+        let found =
+            open_with(&fixture.at("sealed"), &output, true, &Clock::system(), |_| Ok(data_key()?.plaintext));
         assert!(matches!(found, Err(EncryptFileError::OutputNotFile { .. })), "{}", output.display());
     }
     assert!(matches!(fixture.open("folder", "x", true), Err(EncryptFileError::Read { .. })));

@@ -130,7 +130,7 @@ fn files_of_every_length_come_back() {
             assert_eq!(file.len() - head_bytes(&file), bytes + chunks * TAG_BYTES);
             let (header, _) = read_header(&mut file.as_slice()).expect("header");
             assert_eq!(header.plain_bytes((file.len() - head_bytes(&file)) as u64), bytes as u64);
-            assert_eq!(header.algorithm(), algorithm);
+            assert_eq!(header.algorithm, algorithm);
         }
     }
 }
