@@ -86,7 +86,8 @@ pub struct Reply {
 /// A call whose caller is proven.
 struct Proven {
     row: &'static Row,
-    fields: Fields,
+    /// What they sent, or why it cannot be read.
+    fields: Result<Fields>,
     principal: Principal,
     eop: EopTrace,
 }
@@ -110,7 +111,7 @@ impl Gateway {
         let request_id = arrival.id.clone();
         let result = match self.identify(&request, &arrival).await {
             Ok(proven) => self.serve(arrival, proven).await,
-            Err(refusal) => Err(self.refuse(arrival, refusal).await),
+            Err(refusal) => Err(Box::pin(self.refuse(arrival, refusal)).await),
         };
         log(&request_id, &result);
         Reply { request_id, result }
@@ -134,7 +135,8 @@ impl Gateway {
             region: Arc::clone(&self.region),
         };
         let id = arrival.id.clone();
-        let proven = Proven { row, fields, principal: Principal::System, eop: EopTrace::default() };
+        let proven =
+            Proven { row, fields: Ok(fields), principal: Principal::System, eop: EopTrace::default() };
         let result = self.serve(arrival, proven).await;
         log(&id, &result);
         serde_json::from_str(&result?).map_err(Error::internal)
@@ -153,7 +155,7 @@ impl Gateway {
                 changes: Changes::default(),
                 eop: EopTrace::default(),
             };
-            self.app.store.record(self.app.store.reserve()?, entry).await?;
+            self.app.store.record(self.app.store.reserve()?, entry).await??;
         }
         Ok(())
     }
@@ -184,9 +186,16 @@ impl Gateway {
     async fn serve(&self, arrival: Arrival, proven: Proven) -> Result<String> {
         let place = self.app.store.reserve()?;
         let Proven { row, fields, principal, eop } = proven;
+        let pinned = eop.zone;
         let mut call = Call::new(arrival, row.spec, principal, place, eop);
-        let result = self.execute(row, &fields, &mut call).await;
+        let result = match fields {
+            Ok(fields) => self.execute(row, &fields, &mut call).await,
+            Err(error) => Err(error),
+        };
         call.finish(&self.app.store, result.as_ref().err()).await?;
+        if let Some((access_key, _)) = pinned {
+            self.replays.confirm(access_key);
+        }
         result
     }
 
@@ -248,7 +257,7 @@ impl Gateway {
                 if !call.principal.sees(key.account, Some(key.instance)) {
                     return Err(Error::AliasNotFound);
                 }
-                call.touch_instance(key.instance);
+                call.touch_owner(&key);
                 call.touch("Alias", name.as_str(), name.as_str());
                 Ok(())
             }
@@ -274,7 +283,7 @@ impl Gateway {
         let key = key
             .filter(|key| call.principal.sees(key.account, Some(key.instance)))
             .ok_or(Error::KeyNotFound)?;
-        call.touch_instance(key.instance);
+        call.touch_owner(&key);
         call.touch_key(id, meant_as);
         Ok(())
     }
@@ -317,6 +326,7 @@ impl Gateway {
             account: refusal.account,
             region: Arc::clone(&self.region),
             instance: None,
+            project: String::new(),
             resource_type: "",
             resource_ids: Vec::new(),
             resource_name: String::new(),
@@ -332,7 +342,7 @@ impl Gateway {
         let failure = Some(refusal.error.clone());
         let entry = Entry { draft, failure, changes: Changes::default(), eop: EopTrace::default() };
         let recorded = match self.app.store.reserve() {
-            Ok(place) => self.app.store.record(place, entry).await,
+            Ok(place) => self.app.store.record(place, entry).await.map(|_| ()),
             Err(error) => Err(error),
         };
         recorded.err().unwrap_or(refusal.error)
@@ -347,6 +357,7 @@ impl Gateway {
             account: None,
             region: Arc::clone(&self.region),
             instance: None,
+            project: String::new(),
             resource_type: "",
             resource_ids: Vec::new(),
             resource_name: String::new(),

@@ -156,6 +156,8 @@ impl Core {
         }
         self.store.close().await;
         self.writer.join();
+        drop(self.gateway);
+        self.store.released().await;
     }
 }
 

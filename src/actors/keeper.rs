@@ -100,7 +100,11 @@ impl<R: Record> Keepers<R> {
         let entry = call.entry(beside, None);
         let change = Change { place, entry, edit: Box::new(edit) };
         match slot.keeper.send(change).await {
-            Ok(Outcome::Recorded(result)) => result.map(Some),
+            Ok(Outcome::Recorded(verdict)) => {
+                call.note_recorded();
+                verdict.map(Some)
+            }
+            Ok(Outcome::Lost(error)) => Err(error),
             Ok(Outcome::NotRecorded(place, result)) => {
                 call.return_place(place);
                 result.map(Some)
@@ -184,6 +188,8 @@ struct Change<R> {
 enum Outcome<R> {
     /// The store has an audit record of it.
     Recorded(Result<Arc<R>>),
+    /// The store failed; nothing is known to be recorded.
+    Lost(Error),
     /// Nothing was committed; the place is still there for the record of the refusal, or of a change that was none.
     NotRecorded(Place, Result<Arc<R>>),
 }
@@ -214,7 +220,10 @@ impl<R: Record> Handler<Change<R>> for Keeper<R> {
                 return Outcome::NotRecorded(place, Err(error));
             }
             let after = Arc::new(after);
-            Outcome::Recorded(store.record(place, entry).await.map(|()| after))
+            match store.record(place, entry).await {
+                Ok(verdict) => Outcome::Recorded(verdict.map(|()| after)),
+                Err(error) => Outcome::Lost(error),
+            }
         };
         AtomicResponse::new(Box::pin(commit.into_actor(self).map(|outcome, keeper, _| {
             if let Outcome::Recorded(Ok(record)) = &outcome {

@@ -56,7 +56,8 @@ impl CipherMachine {
     pub async fn run<C: Command>(&self, partition: PartitionId, command: C) -> Result<C::Reply> {
         match C::LANE {
             Lane::Inline => self.device.run(partition, command).map_err(Error::from),
-            Lane::Engine => self.on_engine(move |device| device.run(partition, command)).await,
+            // Boxed, so that short commands do not carry the long way's state.
+            Lane::Engine => Box::pin(self.on_engine(move |device| device.run(partition, command))).await,
         }
     }
 

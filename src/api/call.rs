@@ -1,6 +1,6 @@
 //! A call in flight: who calls, when, what it touches, and the place that its audit record has been promised.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccessPointId, AccountId, InstanceId, KeyId};
 use crate::model::alias::{AliasName, KeyRef};
 use crate::model::audit::Draft;
+use crate::model::key::Key;
 use crate::model::principal::{Plane, Principal};
 use crate::model::text::{Number, Text};
 use crate::store::{Changes, Entry, EopTrace, Place, Remembered, Store, TokenKey};
@@ -37,7 +38,9 @@ pub enum Target {
 #[derive(Default)]
 struct Touched {
     key: Option<KeyId>,
+    account: Option<AccountId>,
     instance: Option<InstanceId>,
+    project: String,
     resource_type: &'static str,
     resource_ids: Vec<String>,
     resource_name: String,
@@ -68,8 +71,9 @@ pub struct Call {
     /// Arrival on the monotonic clock, and that clock.
     pub arrived: (Duration, Clock),
     touched: RefCell<Touched>,
-    eop: RefCell<EopTrace>,
+    eop: EopTrace,
     place: RefCell<Option<Place>>,
+    recorded: Cell<bool>,
 }
 
 /// Fields that are not repeated in every operation (contract section 1).
@@ -156,8 +160,9 @@ impl Call {
             token: None,
             arrived: arrival.arrived,
             touched: RefCell::default(),
-            eop: RefCell::new(eop),
+            eop,
             place: RefCell::new(Some(place)),
+            recorded: Cell::new(false),
         }
     }
 
@@ -180,6 +185,21 @@ impl Call {
     pub fn touch_key(&self, key: KeyId, meant_as: &str) {
         self.touched.borrow_mut().key.get_or_insert(key);
         self.touch("CMK", &key.to_string(), meant_as);
+    }
+
+    /// Notes whose a key is: in records of the appliance's own calls it decides who sees them.
+    pub fn touch_owner(&self, key: &Key) {
+        self.touch_account(key.account);
+        self.touch_instance(key.instance);
+        let mut touched = self.touched.borrow_mut();
+        if touched.project.is_empty() {
+            touched.project = key.project.to_string();
+        }
+    }
+
+    /// Notes the tenant that a target belongs to.
+    pub fn touch_account(&self, account: AccountId) {
+        self.touched.borrow_mut().account.get_or_insert(account);
     }
 
     /// Notes the service that a target belongs to.
@@ -215,17 +235,30 @@ impl Call {
         Ok(())
     }
 
-    /// Commits changes together with the call's audit record, which says success.
+    /// Commits changes together with the call's audit record, which says success, or why the changes were refused.
     pub async fn commit(&self, store: &Store, changes: Changes) -> Result<()> {
         let place = self.take_place().ok_or_else(|| Error::internal("a call commits once"))?;
         let entry = self.entry(changes, None);
-        store.record(place, entry).await
+        let verdict = store.record(place, entry).await?;
+        self.note_recorded();
+        verdict
     }
 
-    /// Writes the audit record of a call that changed nothing, unless it was written with its changes.
+    /// Writes the audit record of a call, unless it was written with its changes.
     pub async fn finish(&self, store: &Store, failure: Option<&Error>) -> Result<()> {
-        let Some(place) = self.take_place() else { return Ok(()) };
-        store.record(place, self.entry(Changes::default(), failure.cloned())).await
+        if self.recorded.get() {
+            return Ok(());
+        }
+        let place = match self.take_place() {
+            Some(place) => place,
+            None => store.reserve()?,
+        };
+        store.record(place, self.entry(Changes::default(), failure.cloned())).await?
+    }
+
+    /// Notes that the call has its audit record.
+    pub fn note_recorded(&self) {
+        self.recorded.set(true);
     }
 
     /// Takes the promised place; whoever has it writes the audit record.
@@ -247,9 +280,10 @@ impl Call {
             event_name: self.spec.name,
             event_type: self.plane.event_type(),
             event_source: self.plane.event_source(),
-            account: self.principal.account(),
+            account: self.principal.account().or(touched.account),
             region: Arc::clone(&self.region),
             instance: touched.instance,
+            project: touched.project.clone(),
             resource_type: touched.resource_type,
             resource_ids: touched.resource_ids.clone(),
             resource_name: touched.resource_name.clone(),
@@ -262,6 +296,6 @@ impl Call {
             suppressed: None,
             duration: clock.monotonic().saturating_sub(*since),
         };
-        Entry { draft, failure, changes, eop: self.eop.take() }
+        Entry { draft, failure, changes, eop: self.eop.clone() }
     }
 }

@@ -2,6 +2,7 @@
 
 mod call;
 mod fields;
+mod nested;
 mod spec;
 mod wire;
 

@@ -16,7 +16,7 @@ use crate::model::credential::{Credential, CredentialStatus, Holder};
 use crate::model::principal::{Plane, Principal};
 use crate::model::signature::{
     EopAuthorization, EopZone, access_point_date, access_point_message, eop_canonical_query, eop_date,
-    eop_mac_chain, eop_string_to_sign, in_window,
+    eop_mac_chain, eop_string_to_sign, in_window, parse_query,
 };
 use crate::store::EopTrace;
 
@@ -49,20 +49,19 @@ impl Gateway {
         let body = request.body.as_ref().map_err(Error::clone)?;
         match request.plane {
             Plane::OpenApi => {
-                let (credential, mut eop) = self.prove_eop(request, body, arrival, known).await?;
+                let (credential, mut eop) = Box::pin(self.prove_eop(request, body, arrival, known)).await?;
                 if row.spec.access == Access::Read {
                     eop.replay = None;
                 }
-                // Read after the proof: the signature covers the raw body, so whoever sent nonsense is known.
-                let fields = read_fields(request, body)?;
                 let principal = self.principal(&credential)?;
-                Ok(Proven { row, fields, principal, eop })
+                // The signature covers the raw body, so whoever sent nonsense is known.
+                Ok(Proven { row, fields: read_fields(request, body), principal, eop })
             }
             Plane::AccessPoint => {
                 let fields = read_fields(request, body)?;
                 let credential = self.prove_access_point(request, &fields, arrival, known).await?;
                 let principal = self.principal(&credential)?;
-                Ok(Proven { row, fields, principal, eop: EopTrace::default() })
+                Ok(Proven { row, fields: Ok(fields), principal, eop: EopTrace::default() })
             }
             Plane::Internal => Err(Error::SignatureMismatch),
         }
@@ -209,10 +208,13 @@ fn read_fields(request: &Request, body: &[u8]) -> Result<Fields> {
         Method::Get => Fields::from_query(&request.query)?,
         Method::Post | Method::Other => Fields::from_json(body)?,
     };
-    if request.plane == Plane::OpenApi
-        && let Some(region) = header(&request.headers, "regionid")
-    {
-        fields.default_text("regionId", region);
+    if request.plane == Plane::OpenApi {
+        let query = parse_query(&request.query).into_iter().find(|(name, _)| name == "regionId");
+        let region = query.map(|(_, region)| region);
+        let region = region.or_else(|| header(&request.headers, "regionid").map(str::to_owned));
+        if let Some(region) = region {
+            fields.default_text("regionId", &region);
+        }
     }
     Ok(fields)
 }

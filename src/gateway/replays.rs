@@ -21,7 +21,14 @@ const FINGERPRINTS_MAX: usize = 1_000_000;
 pub struct Replays {
     key: [u8; 32],
     seen: Mutex<Seen>,
-    zones: Mutex<HashMap<AccessKeyId, EopZone>>,
+    zones: Mutex<HashMap<AccessKeyId, Pin>>,
+}
+
+/// The zone of an access key, and whether the store knows it.
+#[derive(Debug, Clone, Copy)]
+struct Pin {
+    zone: EopZone,
+    stored: bool,
 }
 
 #[derive(Default)]
@@ -37,11 +44,11 @@ impl Replays {
         for (minute, fingerprint) in memory.replays {
             seen.count += usize::from(seen.minutes.entry(minute).or_default().insert(fingerprint));
         }
-        let zone = |(access_key, zone)| match zone {
-            8 => (access_key, EopZone::Beijing),
-            _ => (access_key, EopZone::Utc),
+        let pin = |(access_key, zone)| {
+            let zone = if zone == EopZone::Beijing as u8 { EopZone::Beijing } else { EopZone::Utc };
+            (access_key, Pin { zone, stored: true })
         };
-        let zones = memory.zones.into_iter().map(zone).collect();
+        let zones = memory.zones.into_iter().map(pin).collect();
         Self { key, seen: Mutex::new(seen), zones: Mutex::new(zones) }
     }
 
@@ -92,15 +99,21 @@ impl Replays {
 
     /// The zone that an access key is pinned to.
     pub fn zone(&self, access_key: AccessKeyId) -> Option<EopZone> {
-        self.zones.lock().unwrap_or_else(PoisonError::into_inner).get(&access_key).copied()
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner).get(&access_key).map(|pin| pin.zone)
     }
 
-    /// Pins an access key to a zone; true if it was not pinned before.
+    /// Pins an access key to a zone, unless it is pinned; true until the pin is known to be stored.
     pub fn pin(&self, access_key: AccessKeyId, zone: EopZone) -> bool {
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = !zones.contains_key(&access_key);
-        zones.entry(access_key).or_insert(zone);
-        new
+        !zones.entry(access_key).or_insert(Pin { zone, stored: false }).stored
+    }
+
+    /// Notes that the pin of an access key is stored.
+    pub fn confirm(&self, access_key: AccessKeyId) {
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pin) = zones.get_mut(&access_key) {
+            pin.stored = true;
+        }
     }
 }
 
@@ -141,6 +154,8 @@ mod tests {
         let replays = Replays::new([7; 32], EopMemory::default());
         let id = AccessKeyId::from_bytes([1; 16]);
         assert!(replays.pin(id, EopZone::Beijing));
+        assert!(replays.pin(id, EopZone::Utc), "not stored yet");
+        replays.confirm(id);
         assert!(!replays.pin(id, EopZone::Utc));
         assert_eq!(replays.zone(id), Some(EopZone::Beijing));
     }

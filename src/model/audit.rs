@@ -38,6 +38,8 @@ pub struct Draft {
     pub region: Arc<str>,
     /// The service.
     pub instance: Option<InstanceId>,
+    /// The enterprise project of the resource.
+    pub project: String,
     /// What kind of resource was touched.
     pub resource_type: &'static str,
     /// Ids of the resources, in the order in which the operation names them.
@@ -77,6 +79,8 @@ struct Line<'a> {
     region: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_id: Option<InstanceId>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    project_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     resource_type: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -122,6 +126,7 @@ impl Draft {
             account_id: self.account,
             region: &self.region,
             instance_id: self.instance,
+            project_id: &self.project,
             resource_type: self.resource_type,
             resource_ids: &self.resource_ids,
             resource_name: &self.resource_name,
@@ -238,6 +243,7 @@ mod tests {
             account: None,
             region: "r".into(),
             instance: None,
+            project: String::new(),
             resource_type: "CMK",
             resource_ids: vec!["x".into()],
             resource_name: String::new(),

@@ -120,6 +120,7 @@ async fn found(name: Name, administrator: bool, most: u64, call: &Call, app: &Ap
     };
     let (credential, secret_key) = credential::make(Holder::User(user.id), account.id, call, app).await?;
     app.machine.create_partition(firmware_sim::PartitionId(*instance.partition.as_bytes())).await?;
+    call.touch_account(account.id);
     call.touch("Account", &account.id.to_string(), account.name.as_str());
     let taken = || Error::internal("a random id exists");
     let mut changes = Changes::default();

@@ -75,7 +75,7 @@ impl Operation for CreateKey {
             id,
             account: instance.account,
             instance: instance.id,
-            project: match self.project_id {
+            project: match self.project_id.filter(|project| !project.as_str().is_empty()) {
                 Some(project) => project,
                 None => Text::new("default").map_err(Error::internal)?,
             },
@@ -95,6 +95,7 @@ impl Operation for CreateKey {
         changes.insert(&key, Error::internal("a random key id exists"))?;
         let quota = app.config.quota.keys_per_base_instance * u64::from(instance.base_instances);
         changes.limit(Key::of_instance(instance.id), quota, "keys of the service");
+        call.touch_owner(&key);
         call.touch_key(id, "");
         if let Some(name) = self.alias_name {
             name.check_free()?;

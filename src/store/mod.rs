@@ -191,6 +191,17 @@ impl Store {
         let _ = self.queue.send(Order::Close).await;
     }
 
+    /// Waits until nobody else holds the database any more, so that it can be opened again; a second at most.
+    pub async fn released(self) {
+        for _ in 0..1000 {
+            if Arc::strong_count(&self.inner) == 1 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        tracing::warn!(event = "stop", "the database is still in use");
+    }
+
     /// Reserves a place for one audit record; refuses when too many calls wait for theirs.
     pub fn reserve(&self) -> Result<Place> {
         if self.inner.failed.load(Ordering::Acquire) {
@@ -202,9 +213,10 @@ impl Store {
         }
     }
 
-    /// Commits one call: its changes and its audit record in one transaction. Returns when both are durable. If a
-    /// constraint of the changes fails, nothing of them is written, the record says so, and the error comes back.
-    pub async fn record(&self, place: Place, entry: Entry) -> Result<()> {
+    /// Commits one call: its changes and its audit record in one transaction. Returns when both are durable. The inner
+    /// result is the verdict on the changes: if one of their constraints fails, nothing of them is written and the
+    /// record says why. The outer error says that nothing was recorded.
+    pub async fn record(&self, place: Place, entry: Entry) -> Result<Result<()>> {
         let (reply, verdict) = oneshot::channel();
         place.0.send(Order::Record(Box::new(Member { entry, reply })));
         verdict.await.unwrap_or(Err(Error::Unavailable("the store stopped before the call was recorded")))

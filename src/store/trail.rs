@@ -87,7 +87,7 @@ pub(super) fn search(
     for row in table.range(..before).map_err(Error::internal)?.rev() {
         let (key, sealed) = row.map_err(Error::internal)?;
         let block = open(sealer, key.value(), sealed.value())?;
-        if query.to.is_some_and(|to| block.header.earliest > to)
+        if query.to.is_some_and(|to| block.header.earliest.seconds() > to.seconds())
             || query.from.is_some_and(|from| block.header.latest < from)
         {
             continue;

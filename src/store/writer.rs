@@ -10,7 +10,7 @@ use std::time::Duration;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::changes::{Changes, Edit};
+use super::changes::{Changes, Edit, Remembered, TokenKey};
 use super::sealer::Sealer;
 use super::tables::{
     self, AUDIT, COUNTS, DUE, EXPIRY, LISTS, RECORDS, RECORDS_NAME, REPLAYS, TOKENS, TOKENS_NAME, ZONES,
@@ -64,7 +64,7 @@ pub(super) enum Order {
 
 pub(super) struct Member {
     pub entry: Entry,
-    pub reply: oneshot::Sender<Result<()>>,
+    pub reply: oneshot::Sender<Result<Result<()>>>,
 }
 
 /// Figures of the writer since start.
@@ -162,18 +162,18 @@ impl Writer {
 
     fn serve(&mut self, group: Vec<Member>) {
         if self.failed.load(Ordering::Acquire) {
-            return answer_all(group, || Err(unavailable()));
+            return refuse_all(group);
         }
         match self.commit(&group) {
             Ok(verdicts) => {
                 for (member, verdict) in group.into_iter().zip(verdicts) {
-                    let _ = member.reply.send(verdict);
+                    let _ = member.reply.send(Ok(verdict));
                 }
             }
             Err(error) => {
                 tracing::error!(event = "commit", cause = ?error, "the store failed; writes are refused until a restart");
                 self.failed.store(true, Ordering::Release);
-                answer_all(group, || Err(unavailable()));
+                refuse_all(group);
             }
         }
     }
@@ -288,14 +288,11 @@ fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
     }
 }
 
-fn answer_all(group: Vec<Member>, verdict: impl Fn() -> Result<()>) {
+fn refuse_all(group: Vec<Member>) {
+    const FAILED: Error = Error::Unavailable("the store is in its error state; the log names the cause");
     for member in group {
-        let _ = member.reply.send(verdict());
+        let _ = member.reply.send(Err(FAILED));
     }
-}
-
-fn unavailable() -> Error {
-    Error::Unavailable("the store is in its error state; the log names the cause")
 }
 
 fn forget_tokens(transaction: &WriteTransaction, now: Timestamp) -> Result<(), redb::Error> {
@@ -326,6 +323,12 @@ impl<'t> Tables<'t> {
 
     /// The outer error is a failure of the store, the inner one the refusal of this call.
     fn check(&self, changes: &Changes, sealer: &Sealer, now: Timestamp) -> Result<Result<()>> {
+        if let Some((key, _)) = &changes.token
+            && let Some(earlier) = self.token(key, sealer)?
+            && earlier.expires > now
+        {
+            return Ok(Err(Error::Unavailable("a call with the same clientToken just finished; retry")));
+        }
         for edit in &changes.edits {
             let exists = self.records.get(edit.row.as_slice()).map_err(Error::internal)?.is_some();
             if exists != edit.before.is_some() {
@@ -339,16 +342,15 @@ impl<'t> Tables<'t> {
                 return Ok(Err(Error::LimitExceeded(limit.what, limit.most)));
             }
         }
-        if let Some((key, _)) = &changes.token
-            && let Some(sealed) = self.tokens.get(key.0.as_slice()).map_err(Error::internal)?
-        {
-            let stored = sealer.open_row(TOKENS_NAME, &key.0, sealed.value())?;
-            let earlier: super::Remembered = postcard::from_bytes(&stored).map_err(Error::internal)?;
-            if earlier.expires > now {
-                return Ok(Err(Error::Unavailable("a call with the same clientToken just finished; retry")));
-            }
-        }
         Ok(Ok(()))
+    }
+
+    fn token(&self, key: &TokenKey, sealer: &Sealer) -> Result<Option<Remembered>> {
+        let Some(sealed) = self.tokens.get(key.0.as_slice()).map_err(Error::internal)? else {
+            return Ok(None);
+        };
+        let stored = sealer.open_row(TOKENS_NAME, &key.0, sealed.value())?;
+        postcard::from_bytes(&stored).map(Some).map_err(Error::internal)
     }
 
     fn apply(&mut self, changes: &Changes, sealer: &Sealer) -> Result<()> {
@@ -365,11 +367,15 @@ impl<'t> Tables<'t> {
             self.derive(edit).map_err(Error::internal)?;
         }
         if let Some((key, first)) = &changes.token {
+            let earlier = self.token(key, sealer)?;
             let stored = postcard::to_stdvec(first).map_err(Error::internal)?;
             let sealed = sealer.seal_row(TOKENS_NAME, &key.0, stored)?;
             self.tokens.insert(key.0.as_slice(), sealed.as_slice()).map_err(Error::internal)?;
-            let expiry = [first.expires.0.to_be_bytes().as_slice(), &key.0].concat();
-            self.expiry.insert(expiry.as_slice(), [].as_slice()).map_err(Error::internal)?;
+            let expiry = |at: Timestamp| [at.0.to_be_bytes().as_slice(), &key.0].concat();
+            if let Some(earlier) = earlier {
+                self.expiry.remove(expiry(earlier.expires).as_slice()).map_err(Error::internal)?;
+            }
+            self.expiry.insert(expiry(first.expires).as_slice(), [].as_slice()).map_err(Error::internal)?;
         }
         Ok(())
     }

@@ -84,8 +84,11 @@ impl Ledger {
     }
 }
 
-/// Operations with their required fields: path, a good body, whether access points reach it, fields with their codes.
-fn required(key: &Value, point: &Value) -> Vec<(&'static str, Value, bool, Vec<(&'static str, &'static str)>)> {
+/// An operation with its required fields: path, a good body, whether access points reach it, fields with their codes.
+type Required = (&'static str, Value, bool, Vec<(&'static str, &'static str)>);
+
+/// Every operation that has required fields.
+fn required(key: &Value, point: &Value) -> Vec<Required> {
     let cmk = ("cmkUuid", "KMS.0102");
     vec![
         ("/cmkManage/enableKey", json!({"cmkUuid": key}), true, vec![cmk]),
@@ -236,7 +239,9 @@ fn an_optional_field_that_holds_nonsense_is_refused() {
 fn numbers_outside_their_range_are_refused() {
     let mut ledger = Ledger::open();
     let key = ledger.key.clone();
-    for wrong in [json!(0), json!(101), json!("x"), json!(-1), json!(1.5), json!("1 "), json!(true), json!("+1")] {
+    for wrong in
+        [json!(0), json!(101), json!("x"), json!(-1), json!(1.5), json!("1 "), json!(true), json!("+1")]
+    {
         ledger.refuse_on_both(LIST, &json!({"pageSize": wrong}), "KMS.9020");
         let answer = ledger.admin.call(POINTS, json!({"pageSize": wrong}));
         ledger.refuse(&answer, &["KMS.9020"], &format!("{POINTS} {wrong}"));
@@ -331,7 +336,8 @@ fn a_body_that_is_no_plain_json_object_is_refused() {
     }
     let twice = json!({"tags": "[{\"tagKey\":\"a\",\"tagKey\":\"a\",\"tagValue\":\"\"}]"});
     ledger.refuse_on_both(CREATE, &twice, "KMS.9020");
-    let body = json!({"cmkUuid": ledger.key, "plaintext": "AA==", "encryptionContext": "{\"a\":\"1\",\"a\":\"1\"}"});
+    let body =
+        json!({"cmkUuid": ledger.key, "plaintext": "AA==", "encryptionContext": "{\"a\":\"1\",\"a\":\"1\"}"});
     ledger.refuse_on_both(ENCRYPT, &body, "KMS.9020");
     let admin = ledger.admin.clone();
     let answer = admin.get(LIST, "pageSize=1&pageSize=1");
@@ -433,7 +439,8 @@ fn a_wrong_method_is_405() {
 #[test]
 fn a_ciphertext_that_was_cut_or_extended_does_not_open() {
     let mut ledger = Ledger::open();
-    let sealed = ledger.admin.ok(ENCRYPT, json!({"cmkUuid": ledger.key, "plaintext": base64("a secret text")}));
+    let sealed =
+        ledger.admin.ok(ENCRYPT, json!({"cmkUuid": ledger.key, "plaintext": base64("a secret text")}));
     let blob = unbase64(&sealed["ciphertextBlob"]);
     for length in (1..blob.len()).filter(|length| length % 7 == 0 || blob.len() - length < 20) {
         let body = json!({"ciphertextBlob": base64(&blob[..length])});
@@ -513,10 +520,28 @@ fn an_alias_keeps_its_alphabet_and_the_names_of_products_are_reserved() {
     let mut ledger = Ledger::open();
     let (key, long) = (ledger.key.clone(), format!("alias/{}", "x".repeat(65)));
     for wrong in [
-        "alias", "alias/", "Alias/a", "mine", "alias/钥", "alias/a b", "alias/a.b", "alias/a\n", long.as_str(),
-        "alias/ecs", "alias/zos", "alias/sfs", "alias/mysql", "alias/postgresql", "alias/dds", "alias_ecs",
+        "alias",
+        "alias/",
+        "Alias/a",
+        "mine",
+        "alias/钥",
+        "alias/a b",
+        "alias/a.b",
+        "alias/a\n",
+        long.as_str(),
+        "alias/ecs",
+        "alias/zos",
+        "alias/sfs",
+        "alias/mysql",
+        "alias/postgresql",
+        "alias/dds",
+        "alias_ecs",
     ] {
-        ledger.refuse_on_both("/keyName/createAlias", &json!({"cmkUuid": key, "aliasName": wrong}), "KMS.9020");
+        ledger.refuse_on_both(
+            "/keyName/createAlias",
+            &json!({"cmkUuid": key, "aliasName": wrong}),
+            "KMS.9020",
+        );
         ledger.refuse_on_both(CREATE, &json!({"aliasName": wrong}), "KMS.9020");
     }
     let by_alias = json!({"cmkUuid": "alias/mine", "aliasName": "alias/new"});

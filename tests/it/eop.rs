@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::Digest as _;
 use yaoku::config::DateZone;
 use yaoku::env::Timestamp;
 use yaoku::model::rate::Rate;
 
 use crate::kit::{
-    AccessPoint, Answer, EopRequest, OpenApi, Service, access_point_date, eop_date, eop_signature, new_id, poll,
-    send,
+    AccessPoint, Answer, Caller, EopRequest, OpenApi, Service, access_point_date, eop_date, eop_signature,
+    new_id, poll, send,
 };
 
 const DIGEST: &str = "/get/messageDigest";
@@ -30,7 +30,10 @@ fn good(person: &OpenApi) -> EopRequest {
 }
 
 fn dated(person: &OpenApi, seconds_off: i64) -> EopRequest {
-    EopRequest { date: eop_date(Timestamp::from_seconds(person.clock.now().seconds() + seconds_off)), ..good(person) }
+    EopRequest {
+        date: eop_date(Timestamp::from_seconds(person.clock.now().seconds() + seconds_off)),
+        ..good(person)
+    }
 }
 
 /// Sends a request under the authorization that belongs to another one.
@@ -60,7 +63,12 @@ fn a_signature_covers_body_id_date_query_and_both_keys() {
     let fixed_id = new_id();
     let cases: [(&str, EopRequest, EopRequest, &str); 9] = [
         ("body", changed(&|r| r.body = b"{\"input\":\"b\"}".to_vec()), good(&admin), "KMS.9040"),
-        ("space in the body", changed(&|r| r.body = b"{\"input\":\"a\"} ".to_vec()), good(&admin), "KMS.9040"),
+        (
+            "space in the body",
+            changed(&|r| r.body = b"{\"input\":\"a\"} ".to_vec()),
+            good(&admin),
+            "KMS.9040",
+        ),
         ("id", changed(&|r| r.id = new_id()), good(&admin), "KMS.9040"),
         ("date", changed(&|r| r.date = later.clone()), good(&admin), "KMS.9040"),
         ("query", changed(&|r| r.query = "a=1".into()), good(&admin), "KMS.9040"),
@@ -165,7 +173,8 @@ fn a_date_has_one_form_on_the_openapi_plane() {
 fn the_window_is_fifteen_minutes_both_ways_on_both_planes() {
     let service = Service::start();
     let (admin, application) = (service.admin(), service.first_application());
-    for (off, code) in [(WINDOW, "ok"), (-WINDOW, "ok"), (WINDOW + 1, "KMS.9043"), (-WINDOW - 1, "KMS.9043")] {
+    for (off, code) in [(WINDOW, "ok"), (-WINDOW, "ok"), (WINDOW + 1, "KMS.9043"), (-WINDOW - 1, "KMS.9043")]
+    {
         assert_eq!(outcome(&admin.send(dated(&admin, off))), code, "{off}");
         let at = Timestamp::from_seconds(service.clock.now().seconds() + off);
         assert_eq!(outcome(&send_at(&application, &access_point_date(at))), code, "{off}");
@@ -211,7 +220,8 @@ fn a_zone_pinned_by_a_malformed_body_survives_a_restart() {
     let malformed = EopRequest { body: b"nonsense".to_vec(), ..dated(&second, BEIJING) };
     assert_eq!(outcome(&second.send(malformed)), "KMS.9020");
     assert_eq!(outcome(&second.send(dated(&second, 0))), "KMS.9043", "pinned");
-    let captured = EopRequest { path: format!("/v1{CREATE}"), body: b"{}".to_vec(), ..dated(&second, BEIJING) };
+    let captured =
+        EopRequest { path: format!("/v1{CREATE}"), body: b"{}".to_vec(), ..dated(&second, BEIJING) };
     let (id, date) = (captured.id.clone(), captured.date.clone());
     assert_eq!(outcome(&second.send(captured)), "ok");
     service.restart();
@@ -370,10 +380,20 @@ fn further_headers_may_be_signed_once() {
         (format!("Header={both}"), vec![], vec![], "ok"),
         ("Headers=Eop-Date;Ctyun-Eop-Request-Id".into(), vec![], vec![], "ok"),
         (format!("Headers={both};host"), vec![("host", host)], vec![], "ok"),
-        (format!("Headers=host;{both};x-extra"), vec![("host", host), ("x-extra", "1")], vec![("x-extra", "1")], "ok"),
+        (
+            format!("Headers=host;{both};x-extra"),
+            vec![("host", host), ("x-extra", "1")],
+            vec![("x-extra", "1")],
+            "ok",
+        ),
         (format!("Headers={both};x-extra"), vec![("x-extra", "1")], vec![("x-extra", "2")], "KMS.9040"),
         (format!("Headers={both};x-extra"), vec![("x-extra", "1")], vec![], "KMS.9040"),
-        (format!("Headers={both};x-extra"), vec![("x-extra", "1")], vec![("x-extra", "1"), ("x-extra", "1")], "KMS.9040"),
+        (
+            format!("Headers={both};x-extra"),
+            vec![("x-extra", "1")],
+            vec![("x-extra", "1"), ("x-extra", "1")],
+            "KMS.9040",
+        ),
         (format!("Headers={both};eop-date"), vec![], vec![], "KMS.9040"),
         ("Headers=eop-date".into(), vec![], vec![], "KMS.9040"),
         ("Headers=ctyun-eop-request-id".into(), vec![], vec![], "KMS.9040"),
@@ -419,8 +439,28 @@ fn an_access_point_mac_covers_body_date_path_and_both_keys() {
     assert_eq!(sent(&other, DIGEST, &date, &mac, &text), "KMS.9040");
     assert_eq!(sent(&stranger, DIGEST, &date, &stranger.mac(DIGEST, &body, &date), &text), "KMS.9041");
     assert_eq!(sent(&forger, DIGEST, &date, &forger.mac(DIGEST, &body, &date), &text), "KMS.9040");
-    for wrong in ["", "x", "2026-11-02T08:00:00Z", "Mon, 02 Nov 2026 08:00:00", "Mon, 02 Nov 2026 08:00:00 EST"] {
-        assert_eq!(sent(&application, DIGEST, wrong, &application.mac(DIGEST, &body, wrong), &text), "KMS.9043");
+    for wrong in
+        ["", "x", "2026-11-02T08:00:00Z", "Mon, 02 Nov 2026 08:00:00", "Mon, 02 Nov 2026 08:00:00 EST"]
+    {
+        assert_eq!(
+            sent(&application, DIGEST, wrong, &application.mac(DIGEST, &body, wrong), &text),
+            "KMS.9043"
+        );
+    }
+}
+
+#[test]
+fn an_access_point_mac_takes_values_in_the_byte_order_of_their_names() {
+    let service = Service::start();
+    let application = service.first_application();
+    for more in [
+        json!({"Z": 1, "a": true, "accessKex": "x", "accessKez": null, "é": -2.50, "钥": "\u{1f511}", "_": "a\nb"}),
+        json!({"inpus": "before", "inpuu": "after", "": "empty name"}),
+        json!({"x": 1.0e30, "y": 12345678901234567890u64, "z": "\"quoted\" \\"}),
+    ] {
+        let mut body = more.clone();
+        body["input"] = json!("a");
+        assert_eq!(outcome(&application.call(DIGEST, body)), "ok", "{more}");
     }
 }
 
@@ -430,15 +470,27 @@ fn an_access_point_call_without_its_headers_is_refused() {
     let application = service.first_application();
     let date = access_point_date(service.clock.now());
     let mac = application.mac(DIGEST, &json!({"input": "a"}), &date);
-    let all = [("accessKey", application.access_key.as_str()), ("requestDate", date.as_str()), ("hmac", mac.as_str())];
+    let all = [
+        ("accessKey", application.access_key.as_str()),
+        ("requestDate", date.as_str()),
+        ("hmac", mac.as_str()),
+    ];
     let url = format!("{}{DIGEST}", application.endpoint);
     for (left_out, code) in [("accessKey", "KMS.9040"), ("requestDate", "KMS.9043"), ("hmac", "KMS.9040")] {
         let mut headers = all.to_vec();
         headers.retain(|(name, _)| *name != left_out);
-        assert_eq!(outcome(&send(&application.agent, "POST", &url, &headers, BODY)), code, "without {left_out}");
+        assert_eq!(
+            outcome(&send(&application.agent, "POST", &url, &headers, BODY)),
+            code,
+            "without {left_out}"
+        );
         let mut headers = all.to_vec();
         headers.extend(all.iter().filter(|(name, _)| *name == left_out));
-        assert_eq!(outcome(&send(&application.agent, "POST", &url, &headers, BODY)), code, "{left_out} twice");
+        assert_eq!(
+            outcome(&send(&application.agent, "POST", &url, &headers, BODY)),
+            code,
+            "{left_out} twice"
+        );
     }
     assert_eq!(outcome(&send(&application.agent, "POST", &url, &all, BODY)), "ok");
 }
@@ -457,7 +509,9 @@ fn an_access_point_date_may_name_its_zone_in_many_ways() {
     ] {
         assert_eq!(outcome(&send_at(&application, date)), "ok", "{date}");
     }
-    for date in ["Mon, 02 Nov 2026 00:00:00 CST", "Mon, 02 Nov 2026 08:00:00 UTC", "Mon, 02 Nov 2026 08:00:00 -08:00"] {
+    for date in
+        ["Mon, 02 Nov 2026 00:00:00 CST", "Mon, 02 Nov 2026 08:00:00 UTC", "Mon, 02 Nov 2026 08:00:00 -08:00"]
+    {
         assert_eq!(outcome(&send_at(&application, date)), "KMS.9043", "{date}");
     }
 }
@@ -498,7 +552,11 @@ fn a_credential_is_known_on_its_own_plane_only() {
         ("Eop-Authorization", authorization.as_str()),
     ];
     let url = format!("{}/v1{DIGEST}", application.endpoint);
-    assert_eq!(outcome(&send(&admin.agent, "POST", &url, &headers, BODY)), "KMS.9040", "nor is its signature");
+    assert_eq!(
+        outcome(&send(&admin.agent, "POST", &url, &headers, BODY)),
+        "KMS.9040",
+        "nor is its signature"
+    );
 }
 
 #[test]
@@ -510,11 +568,12 @@ fn the_fourth_call_of_a_rate_of_three_waits() {
     let (admin, application) = (service.admin(), service.first_application());
     let (second, account) = service.tenant();
     let others = service.application(&second, &account);
-    let calls: [(Box<dyn Fn(&str, Value) -> Answer + '_>, &str); 4] = [
-        (Box::new(|path, body| admin.call(path, body)), "administrator"),
-        (Box::new(|path, body| application.call(path, body)), "application"),
-        (Box::new(|path, body| second.call(path, body)), "second tenant"),
-        (Box::new(|path, body| others.call(path, body)), "second tenant's application"),
+    let caller = admin.clone();
+    let calls: [(Caller, &str); 4] = [
+        (Box::new(move |path, body| caller.call(path, body)), "administrator"),
+        (Box::new(move |path, body| application.call(path, body)), "application"),
+        (Box::new(move |path, body| second.call(path, body)), "second tenant"),
+        (Box::new(move |path, body| others.call(path, body)), "second tenant's application"),
     ];
     let classes = [(DIGEST, json!({"input": "a"})), ("/certificatecompute/getRandom", json!({}))];
     for (call, who) in &calls {
@@ -538,7 +597,8 @@ fn the_fourth_call_of_a_rate_of_three_waits() {
 
 #[test]
 fn a_throttled_call_is_refused_before_it_is_read() {
-    let service = Service::start_with(|config| config.rates.key_create = Rate { openapi: 1, access_point: 1 });
+    let service =
+        Service::start_with(|config| config.rates.key_create = Rate { openapi: 1, access_point: 1 });
     let admin = service.admin();
     admin.ok(CREATE, json!({}));
     let answer = admin.call(CREATE, json!({"keySpec": "nonsense"}));

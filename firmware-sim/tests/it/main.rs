@@ -3,5 +3,6 @@
 mod commands;
 mod frames;
 mod machine;
+mod openssl;
 mod support;
 mod wrapped;

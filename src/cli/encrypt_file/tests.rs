@@ -1,3 +1,5 @@
+//! Tests of encrypting and decrypting files: what stands under the final name, and when.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use tempfile::TempDir;

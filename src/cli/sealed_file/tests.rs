@@ -1,3 +1,5 @@
+//! Tests of the sealed file format: round trips, and every way to tamper.
+
 use aes_gcm::aead::{Aead, Payload};
 
 use super::*;
