@@ -2,6 +2,11 @@
 //! client on this machine. Prints figures and asserts none: a run fails only when a call failed. Options:
 //! `cargo bench --bench service -- --help`. Only loopback is ever called; every loop is bounded.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a load generator measures time and ends its own child process"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;

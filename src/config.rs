@@ -1,6 +1,7 @@
 //! Settings: the compiled-in default, then a file, then `YAOKU_…` variables. A setting that is unknown or malformed
 //! stops the start; nothing falls back silently.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -161,7 +162,7 @@ impl Config {
     /// The effective settings: default, then `file`, then the `YAOKU_…` variables among `variables`.
     pub fn load(
         file: Option<&Path>,
-        variables: impl Iterator<Item = (String, String)>,
+        variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
         let mut table = defaults();
         if let Some(path) = file {
@@ -172,8 +173,10 @@ impl Config {
             merge(&mut table, file);
         }
         for (name, value) in variables {
+            let name = name.to_string_lossy();
             let Some(tail) = name.strip_prefix("YAOKU_") else { continue };
-            if !set(&mut table, &tail.to_ascii_lowercase(), &value) {
+            let value = value.to_str().ok_or_else(|| ConfigError(format!("{name} is not valid UTF-8")))?;
+            if !set(&mut table, &tail.to_ascii_lowercase(), value) {
                 return Err(ConfigError(format!("{name} names no setting; see `yaoku config`")));
             }
         }
@@ -182,16 +185,33 @@ impl Config {
 
     fn checked(table: Table) -> Result<Self, ConfigError> {
         let config: Self = table.try_into().map_err(|error| ConfigError(format!("settings: {error}")))?;
-        let positive = [
-            ("store.audit_places", config.store.audit_places as u64),
-            ("http.connections_max", config.http.connections_max as u64),
-            ("http.head_seconds", config.http.head_seconds),
-            ("http.idle_seconds", config.http.idle_seconds),
-            ("keepers.idle_seconds", config.keepers.idle_seconds),
-            ("cron.tick_seconds", config.cron.tick_seconds),
+        let day = 24 * 3600;
+        let bounds = [
+            ("store.audit_places", config.store.audit_places as u64, 1, 1_000_000),
+            ("store.cache_bytes", config.store.cache_bytes as u64, 1 << 16, 1 << 40),
+            ("http.workers", config.http.workers as u64, 0, 512),
+            ("http.connections_max", config.http.connections_max as u64, 1, 1_000_000),
+            ("http.head_seconds", config.http.head_seconds, 1, 3600),
+            ("http.idle_seconds", config.http.idle_seconds, 1, day),
+            ("keepers.idle_seconds", config.keepers.idle_seconds, 1, 365 * day),
+            ("cron.tick_seconds", config.cron.tick_seconds, 1, 3600),
+            ("quota.keys_per_base_instance", config.quota.keys_per_base_instance, 0, 1_000_000_000),
         ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(ConfigError(format!("{name} must be at least 1")));
+        for (name, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError(format!("{name} must be a whole number from {least} to {most}")));
+            }
+        }
+        if config.data.as_os_str().is_empty() {
+            return Err(ConfigError("data must name a directory".into()));
+        }
+        if !config.log.level.split(',').all(is_log_directive) {
+            return Err(ConfigError(
+                "log.level must be error, warn, info, debug, trace or a filter of them".into(),
+            ));
+        }
+        if let Some(name) = config.tls.names.iter().find(|name| !is_host(name)) {
+            return Err(ConfigError(format!("tls.names: {name:?} is neither a host name nor an address")));
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if config.region.is_empty() || config.region.len() > 64 || !config.region.bytes().all(plain) {
@@ -210,6 +230,24 @@ impl Default for Config {
     fn default() -> Self {
         Self::checked(defaults()).expect("the compiled-in default is complete: checked by a test")
     }
+}
+
+/// A level, or `target=level`.
+fn is_log_directive(directive: &str) -> bool {
+    let (target, level) = directive.split_once('=').unwrap_or(("", directive));
+    let known = ["off", "error", "warn", "info", "debug", "trace"];
+    known.contains(&level.trim())
+        && target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte))
+}
+
+/// A host name of letters, digits and hyphens, or an address, as a certificate can be made out to.
+fn is_host(name: &str) -> bool {
+    let label = |label: &str| {
+        let plain = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (1..=63).contains(&label.len()) && plain && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let tail = name.strip_prefix("*.").unwrap_or(name);
+    name.parse::<std::net::IpAddr>().is_ok() || (name.len() <= 253 && tail.split('.').all(label))
 }
 
 fn defaults() -> Table {
@@ -290,6 +328,12 @@ mod tests {
             ("YAOKU_HTTP_HEAD_SECONDS", "0"),
             ("YAOKU_CRON_TICK_SECONDS", "soon"),
             ("YAOKU_REGION", ""),
+            ("YAOKU_DATA", ""),
+            ("YAOKU_HTTP_WORKERS", "513"),
+            ("YAOKU_LOG_LEVEL", "inof"),
+            ("YAOKU_LOG_LEVEL", "yaoku=inof"),
+            ("YAOKU_TLS_NAMES", "钥库"),
+            ("YAOKU_TLS_NAMES", "a..b"),
         ] {
             assert!(load(&[(name, value)]).is_err(), "{name}={value}");
         }

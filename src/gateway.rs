@@ -9,6 +9,7 @@ mod throttle;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -42,6 +43,8 @@ pub struct Gateway {
     throttle: Throttle,
     strangers: Strangers,
     replays: Replays,
+    start_id: [u8; 16],
+    calls: AtomicU64,
 }
 
 /// A call as it arrives, whatever it came over.
@@ -97,7 +100,9 @@ impl Gateway {
     pub fn new(app: Arc<App>) -> Result<Self> {
         let replays = Replays::new(*app.store.replay_key(), app.store.eop_memory()?);
         let region = Arc::from(app.config.region.as_str());
-        Ok(Self { region, throttle: Throttle::default(), strangers: Strangers::default(), replays, app })
+        let (throttle, strangers) = (Throttle::default(), Strangers::default());
+        let (start_id, calls) = (app.random()?, AtomicU64::new(0));
+        Ok(Self { region, throttle, strangers, replays, start_id, calls, app })
     }
 
     /// The appliance behind the gateway.
@@ -126,7 +131,7 @@ impl Gateway {
         let fields = Fields::from_json(&serde_json::to_vec(&operation).map_err(Error::internal)?)?;
         let clock = self.app.env.clock.clone();
         let arrival = Arrival {
-            id: self.new_id()?,
+            id: self.new_id(),
             plane: Plane::Internal,
             source: None,
             user_agent: String::new(),
@@ -148,13 +153,13 @@ impl Gateway {
         self.throttle.forget(clock.monotonic());
         self.replays.forget(clock.now());
         for suppressed in self.strangers.finished(clock.now()) {
-            let draft = self.suppressed_draft(&suppressed)?;
-            let entry = Entry {
+            let draft = self.suppressed_draft(&suppressed);
+            let entry = Box::new(Entry {
                 draft,
                 failure: Some(Error::SignatureMismatch),
                 changes: Changes::default(),
                 eop: EopTrace::default(),
-            };
+            });
             self.app.store.record(self.app.store.reserve()?, entry).await??;
         }
         Ok(())
@@ -165,7 +170,7 @@ impl Gateway {
         let theirs = header(&request.headers, "ctyun-eop-request-id").filter(|id| id.len() <= 128);
         let id = match (request.plane, theirs) {
             (Plane::OpenApi, Some(id)) if !id.is_empty() => id.to_owned(),
-            (Plane::OpenApi | Plane::AccessPoint | Plane::Internal, _) => self.new_id().unwrap_or_default(),
+            (Plane::OpenApi | Plane::AccessPoint | Plane::Internal, _) => self.new_id(),
         };
         Arrival {
             id,
@@ -178,8 +183,14 @@ impl Gateway {
         }
     }
 
-    fn new_id(&self) -> Result<String> {
-        Ok(uuid::Builder::from_random_bytes(self.app.random()?).into_uuid().to_string())
+    /// An id that no other call of this appliance has: the random number of this start, and a count.
+    fn new_id(&self) -> String {
+        let mut bytes = self.start_id;
+        let count = self.calls.fetch_add(1, Ordering::Relaxed);
+        for (to, from) in bytes.iter_mut().skip(8).zip(count.to_be_bytes()) {
+            *to = from;
+        }
+        uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
     }
 
     /// Steps 2 to 9 for a caller who is proven.
@@ -340,7 +351,7 @@ impl Gateway {
             duration: clock.monotonic().saturating_sub(*since),
         };
         let failure = Some(refusal.error.clone());
-        let entry = Entry { draft, failure, changes: Changes::default(), eop: EopTrace::default() };
+        let entry = Box::new(Entry { draft, failure, changes: Changes::default(), eop: EopTrace::default() });
         let recorded = match self.app.store.reserve() {
             Ok(place) => self.app.store.record(place, entry).await.map(|_| ()),
             Err(error) => Err(error),
@@ -348,8 +359,8 @@ impl Gateway {
         recorded.err().unwrap_or(refusal.error)
     }
 
-    fn suppressed_draft(&self, suppressed: &Suppressed) -> Result<Draft> {
-        Ok(Draft {
+    fn suppressed_draft(&self, suppressed: &Suppressed) -> Draft {
+        Draft {
             time: suppressed.minute,
             event_name: "suppressedCalls",
             event_type: Plane::Internal.event_type(),
@@ -366,10 +377,10 @@ impl Gateway {
             access_key: None,
             source: suppressed.source,
             user_agent: String::new(),
-            request_id: self.new_id()?,
+            request_id: self.new_id(),
             suppressed: Some(suppressed.calls),
             duration: Duration::ZERO,
-        })
+        }
     }
 }
 

@@ -180,7 +180,7 @@ type Edit<R> = Box<dyn FnOnce(&mut R) -> Result<()> + Send>;
 
 struct Change<R> {
     place: Place,
-    entry: Entry,
+    entry: Box<Entry>,
     edit: Edit<R>,
 }
 

@@ -272,7 +272,7 @@ impl Call {
     }
 
     /// What the call leaves behind.
-    pub fn entry(&self, changes: Changes, failure: Option<Error>) -> Entry {
+    pub fn entry(&self, changes: Changes, failure: Option<Error>) -> Box<Entry> {
         let touched = self.touched.borrow();
         let (since, clock) = &self.arrived;
         let draft = Draft {
@@ -296,6 +296,6 @@ impl Call {
             suppressed: None,
             duration: clock.monotonic().saturating_sub(*since),
         };
-        Entry { draft, failure, changes, eop: self.eop.clone() }
+        Box::new(Entry { draft, failure, changes, eop: self.eop.clone() })
     }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::client::path_of;
 use super::encrypt_file::{self, Summary};
 use super::sealed_file::Algorithm;
 use super::{Outcome, Settings, profile};
-use crate::catalog;
 use crate::env::Env;
 
 #[derive(Args)]
@@ -74,19 +74,13 @@ enum FileAlgorithm {
 
 /// Calls one operation.
 pub fn call(arguments: CallArguments, env: Env) -> Outcome {
-    let name = &arguments.operation;
-    let path = catalog::by_name(name).and_then(|row| row.spec.paths.first());
-    let Some(path) = path else {
-        let names: Vec<&str> =
-            catalog::ROWS.iter().filter(|row| !row.spec.paths.is_empty()).map(|row| row.spec.name).collect();
-        return Err(format!("there is no operation {name}; there are {}", names.join(", ")).into());
-    };
+    path_of(&arguments.operation)?;
     let body: Value = serde_json::from_str(&arguments.json).map_err(|error| format!("--json: {error}"))?;
     if !body.is_object() {
         return Err("--json: give an object, such as '{\"cmkUuid\":\"alias/demo\"}'".into());
     }
     let Connection { profile, settings } = &arguments.connection;
-    let result = profile::client(profile.as_deref(), settings, env)?.call(&format!("/v1{path}"), &body)?;
+    let result = profile::client(profile.as_deref(), settings, env)?.call(&arguments.operation, &body)?;
     super::print(&format!("{result:#}\n"));
     Ok(())
 }

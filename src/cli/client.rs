@@ -20,6 +20,7 @@ use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider};
 use zeroize::Zeroizing;
 
+use crate::catalog;
 use crate::env::{Env, Timestamp};
 
 /// How long one call may take, from the connection to the last byte.
@@ -84,9 +85,9 @@ impl Client {
         Ok(Self { profile, agent, env })
     }
 
-    /// Posts `body` to `path`, such as `/v1/keyCompute/encrypt`, and returns the `result` object of the reply.
-    pub fn call(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
-        assert!(path.starts_with('/'), "paths begin with a slash");
+    /// Calls an operation by its name in the catalog and returns the `result` object of the reply.
+    pub fn call(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
+        let path = path_of(operation)?;
         let body = Zeroizing::new(body.to_string());
         let request_id = uuid::Builder::from_random_bytes(self.random_bytes()?).into_uuid().to_string();
         let date = eop_date(self.env.clock.now());
@@ -96,7 +97,7 @@ impl Client {
 
         let mut reply = self
             .agent
-            .post(format!("{endpoint}{path}"))
+            .post(format!("{endpoint}/v1{path}"))
             .header("Content-Type", "application/json")
             .header("ctyun-eop-request-id", &request_id)
             .header("Eop-date", &date)
@@ -151,6 +152,12 @@ impl Client {
     }
 }
 
+/// The path of an operation that can be called from outside.
+pub(super) fn path_of(operation: &str) -> Result<&'static str, ClientError> {
+    let path = catalog::by_name(operation).and_then(|row| row.spec.paths.first());
+    path.copied().ok_or_else(|| ClientError::NoSuchOperation { operation: operation.to_owned() })
+}
+
 /// The signature of one call (contract, section 2.1), as Base64. `signed_headers` are lower-case names with their
 /// values, sorted by name; `query` is canonical; `date` is the value of `eop-date`.
 pub fn eop_signature(
@@ -177,6 +184,11 @@ pub fn eop_signature(
 /// Why a call did not return a result.
 #[derive(Debug)]
 pub enum ClientError {
+    /// The catalog has no such operation, or it cannot be called from outside.
+    NoSuchOperation {
+        /// As given.
+        operation: String,
+    },
     /// The endpoint is not an HTTPS address.
     BadEndpoint {
         /// As given.
@@ -244,6 +256,11 @@ pub enum ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoSuchOperation { operation } => {
+                let rows = catalog::ROWS.iter().filter(|row| !row.spec.paths.is_empty());
+                let names: Vec<&str> = rows.map(|row| row.spec.name).collect();
+                write!(f, "there is no operation {operation}; there are {}", names.join(", "))
+            }
             Self::BadEndpoint { endpoint } => {
                 write!(
                     f,
@@ -304,7 +321,8 @@ impl Error for ClientError {
         match self {
             Self::CaUnreadable { cause, .. } | Self::Unreachable { cause, .. } => Some(cause),
             Self::TlsFailed { cause, .. } => Some(cause),
-            Self::BadEndpoint { .. }
+            Self::NoSuchOperation { .. }
+            | Self::BadEndpoint { .. }
             | Self::BadCredentials
             | Self::CaEmpty { .. }
             | Self::NoRandom

@@ -192,7 +192,7 @@ struct DataKey {
 
 fn generate_data_key(client: &Client, key: &str, algorithm: Algorithm) -> Result<DataKey, EncryptFileError> {
     let body = json!({"cmkUuid": key, "keySpec": algorithm.name()});
-    let mut reply = client.call("/v1/keyCompute/generateDataKey", &body)?;
+    let mut reply = client.call("generateDataKey", &body)?;
     Ok(DataKey {
         plaintext: take_secret(&mut reply, "plaintext")?,
         cmk_uuid: take_text(&mut reply, "cmkUuid")?,
@@ -203,7 +203,7 @@ fn generate_data_key(client: &Client, key: &str, algorithm: Algorithm) -> Result
 
 fn decrypt_data_key(client: &Client, header: &Header) -> Result<Zeroizing<Vec<u8>>, EncryptFileError> {
     let body = json!({"ciphertextBlob": header.ciphertext_blob()});
-    let mut reply = client.call("/v1/keyCompute/decrypt", &body)?;
+    let mut reply = client.call("decrypt", &body)?;
     data_key_of(&mut reply, header)
 }
 

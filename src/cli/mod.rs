@@ -58,10 +58,7 @@ struct Settings {
 
 impl Settings {
     fn load(&self) -> Result<Config, crate::config::ConfigError> {
-        let variables = std::env::vars_os();
-        let variables =
-            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let mut config = Config::load(self.config.as_deref(), variables)?;
+        let mut config = Config::load(self.config.as_deref(), std::env::vars_os())?;
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }

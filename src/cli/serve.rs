@@ -38,6 +38,9 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
         server::initialise(config, env).await?;
         tracing::info!(event = "initialised", data = %config.data.display(), "a new appliance");
     }
+    // Before anybody is told that the service is there: whoever reads the ready line may stop it at once.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     let server = Server::start(config, env).await?;
     let mut line = serde_json::to_string(&server.ready).map_err(Error::internal)?;
     line.push('\n');
@@ -45,8 +48,6 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
     let mut out = std::io::stdout();
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     tracing::info!(event = "ready", openapi = %server.ready.openapi, access_point = %server.ready.access_point);
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -129,7 +129,13 @@ impl Store {
         let path: PathBuf = directory.join(FILE);
         let mut builder = Builder::new();
         builder.set_cache_size(settings.cache_bytes);
-        let database = Arc::new(builder.open(path).map_err(Error::internal)?);
+        let database = Arc::new(builder.open(path).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Error::internal(format!(
+                "{} is in use by another process; stop that one first, or name another directory",
+                directory.display()
+            )),
+            error => Error::internal(error),
+        })?);
         let sealer = Sealer::new(machine);
         let meta = |name: &str| -> Result<Vec<u8>> {
             let table =
@@ -216,9 +222,9 @@ impl Store {
     /// Commits one call: its changes and its audit record in one transaction. Returns when both are durable. The inner
     /// result is the verdict on the changes: if one of their constraints fails, nothing of them is written and the
     /// record says why. The outer error says that nothing was recorded.
-    pub async fn record(&self, place: Place, entry: Entry) -> Result<Result<()>> {
+    pub async fn record(&self, place: Place, entry: Box<Entry>) -> Result<Result<()>> {
         let (reply, verdict) = oneshot::channel();
-        place.0.send(Order::Record(Box::new(Member { entry, reply })));
+        place.0.send(Order::Record(Member { entry, reply }));
         verdict.await.unwrap_or(Err(Error::Unavailable("the store stopped before the call was recorded")))
     }
 

@@ -57,13 +57,13 @@ pub struct EopTrace {
 /// What the queue carries.
 pub(super) enum Order {
     /// Record one call.
-    Record(Box<Member>),
+    Record(Member),
     /// Commit what is queued and end.
     Close,
 }
 
 pub(super) struct Member {
-    pub entry: Entry,
+    pub entry: Box<Entry>,
     pub reply: oneshot::Sender<Result<Result<()>>>,
 }
 
@@ -148,7 +148,7 @@ impl Writer {
             let mut group = Vec::with_capacity(orders.len());
             for order in orders.drain(..) {
                 match order {
-                    Order::Record(member) => group.push(*member),
+                    Order::Record(member) => group.push(member),
                     Order::Close => queue.close(),
                 }
             }

@@ -116,8 +116,7 @@ impl Service {
     /// Starts a new appliance whose settings a test has changed.
     pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = temporary();
-        let mut config = Config::default();
-        config.data = directory.path().join("data");
+        let mut config = Config { data: directory.path().join("data"), ..Config::default() };
         config.openapi.listen = "127.0.0.1:0".parse().unwrap();
         config.access_point.listen = "127.0.0.1:0".parse().unwrap();
         config.cron.tick_seconds = 1;

@@ -70,8 +70,9 @@ impl Source {
         tail.split(['/', '.']).next().unwrap()
     }
 
+    /// Whether it is compiled for tests only.
     fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs")
+        self.path.ends_with("/tests.rs") || self.path.ends_with("/vectors.rs")
     }
 
     /// Whether `super::` in it, outside its tests, is the root of the crate.
@@ -370,7 +371,7 @@ fn the_cipher_machine_depends_on_nothing_that_reaches_out() {
         assert!(!dependencies.contains_key(banned), "{banned}");
     }
     for word in ["SystemTime", "Instant", "std::net", "std::process", "std::env"] {
-        for source in sources("firmware-sim/src") {
+        for source in sources("firmware-sim/src").iter().map(Source::product) {
             assert!(!source.has_word(word), "{} names {word}", source.path);
         }
     }
@@ -404,8 +405,7 @@ fn every_module_opens_with_its_job() {
     assert!(silent.is_empty(), "{silent:?}");
 }
 
-/// `encrypt-file` and `decrypt-file` name the paths of their two calls.
-const PATH_USERS: [&str; 2] = ["src/catalog.rs", "src/cli/encrypt_file.rs"];
+const PATH_USERS: [&str; 1] = ["src/catalog.rs"];
 
 #[test]
 fn paths_of_operations_stand_in_the_catalog_only() {
@@ -478,7 +478,7 @@ fn documents_name_settings_that_exist() {
     for name in ["README.md", "ARCHITECTURE.md", "config/default.toml", "config/example.toml"] {
         let text = document(name);
         for tail in mentions(&text, "YAOKU_", |c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
-            let variable = (format!("YAOKU_{tail}"), String::from("?"));
+            let variable = (format!("YAOKU_{tail}").into(), "?".into());
             let refused = Config::load(None, [variable].into_iter()).err().map(|error| error.to_string());
             assert!(!refused.is_some_and(|text| text.contains("names no setting")), "{name}: YAOKU_{tail}");
         }

@@ -1,5 +1,5 @@
 //! Third parties' test vectors, run against the adapters: Wycheproof, Botan, Tongsuo. The files are not part of
-//! the project; where they are absent the tests say so and pass. `YAOKU_VECTORS` names another folder.
+//! the project; where they are absent the tests say so and pass. `KMS_VECTORS` names another folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
 }
 
 fn read(file: &str) -> Option<String> {
-    let folder = std::env::var_os("YAOKU_VECTORS").map(PathBuf::from);
+    let folder = std::env::var_os("KMS_VECTORS").map(PathBuf::from);
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/open"));
     let text = fs::read_to_string(folder.unwrap_or_else(beside).join(file)).ok();
     if text.is_none() {
