@@ -19,6 +19,7 @@ use sm3::Sm3;
 use crate::api::{Access, Arrival, Call, Common, Fields, Target};
 use crate::app::App;
 use crate::catalog::{self, Row};
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::InstanceId;
 use crate::model::access_point::AccessPoint;
@@ -30,7 +31,7 @@ use crate::ops::Operation;
 use crate::store::{Changes, Entry, EopTrace, Page, TokenKey};
 use authentication::Refusal;
 use replays::Replays;
-use strangers::{Strangers, Suppressed};
+use strangers::Strangers;
 use throttle::Throttle;
 
 /// Largest body of the operations of this version (contract section 1).
@@ -110,8 +111,9 @@ impl Gateway {
         &self.app
     }
 
-    /// Serves one call that came over HTTP.
-    pub async fn perform(&self, request: Request) -> Reply {
+    /// Serves one call that came over HTTP. What it carries is boxed: the state of a call that waits for its commit
+    /// stays small.
+    pub async fn perform(&self, request: Box<Request>) -> Reply {
         let arrival = self.arrival(&request);
         let request_id = arrival.id.clone();
         let result = match self.identify(&request, &arrival).await {
@@ -130,7 +132,7 @@ impl Gateway {
         let row = catalog::by_name(O::SPEC.name).ok_or(Error::OperationNotFound)?;
         let fields = Fields::from_json(&serde_json::to_vec(&operation).map_err(Error::internal)?)?;
         let clock = self.app.env.clock.clone();
-        let arrival = Arrival {
+        let arrival = Box::new(Arrival {
             id: self.new_id(),
             plane: Plane::Internal,
             source: None,
@@ -138,10 +140,10 @@ impl Gateway {
             now: clock.now(),
             arrived: (clock.monotonic(), clock),
             region: Arc::clone(&self.region),
-        };
+        });
         let id = arrival.id.clone();
-        let proven =
-            Proven { row, fields: Ok(fields), principal: Principal::System, eop: EopTrace::default() };
+        let eop = EopTrace::default();
+        let proven = Box::new(Proven { row, fields: Ok(fields), principal: Principal::System, eop });
         let result = self.serve(arrival, proven).await;
         log(&id, &result);
         serde_json::from_str(&result?).map_err(Error::internal)
@@ -153,7 +155,11 @@ impl Gateway {
         self.throttle.forget(clock.monotonic());
         self.replays.forget(clock.now());
         for suppressed in self.strangers.finished(clock.now()) {
-            let draft = self.suppressed_draft(&suppressed);
+            let draft = Draft {
+                request_id: self.new_id(),
+                suppressed: Some(suppressed.calls),
+                ..self.stranger_draft(Plane::Internal, suppressed.minute, suppressed.source)
+            };
             let entry = Box::new(Entry {
                 draft,
                 failure: Some(Error::SignatureMismatch),
@@ -165,14 +171,14 @@ impl Gateway {
         Ok(())
     }
 
-    fn arrival(&self, request: &Request) -> Arrival {
+    fn arrival(&self, request: &Request) -> Box<Arrival> {
         let clock = self.app.env.clock.clone();
         let theirs = header(&request.headers, "ctyun-eop-request-id").filter(|id| id.len() <= 128);
         let id = match (request.plane, theirs) {
             (Plane::OpenApi, Some(id)) if !id.is_empty() => id.to_owned(),
             (Plane::OpenApi | Plane::AccessPoint | Plane::Internal, _) => self.new_id(),
         };
-        Arrival {
+        Box::new(Arrival {
             id,
             plane: request.plane,
             source: request.source,
@@ -180,7 +186,7 @@ impl Gateway {
             now: clock.now(),
             arrived: (clock.monotonic(), clock),
             region: Arc::clone(&self.region),
-        }
+        })
     }
 
     /// An id that no other call of this appliance has: the random number of this start, and a count.
@@ -194,11 +200,11 @@ impl Gateway {
     }
 
     /// Steps 2 to 9 for a caller who is proven.
-    async fn serve(&self, arrival: Arrival, proven: Proven) -> Result<String> {
+    async fn serve(&self, arrival: Box<Arrival>, proven: Box<Proven>) -> Result<String> {
         let place = self.app.store.reserve()?;
-        let Proven { row, fields, principal, eop } = proven;
+        let Proven { row, fields, principal, eop } = *proven;
         let pinned = eop.zone;
-        let mut call = Call::new(arrival, row.spec, principal, place, eop);
+        let mut call = Box::new(Call::new(*arrival, row.spec, principal, place, eop));
         let result = match fields {
             Ok(fields) => self.execute(row, &fields, &mut call).await,
             Err(error) => Err(error),
@@ -321,7 +327,7 @@ impl Gateway {
     }
 
     /// Records a call whose caller is not proven, or counts it with others of its source.
-    async fn refuse(&self, arrival: Arrival, refusal: Refusal) -> Error {
+    async fn refuse(&self, arrival: Box<Arrival>, refusal: Box<Refusal>) -> Error {
         let Some(_place) = self.strangers.enter() else {
             return Error::Unavailable("too many calls that cannot be authenticated; retry in a moment");
         };
@@ -330,25 +336,13 @@ impl Gateway {
         }
         let (since, clock) = &arrival.arrived;
         let draft = Draft {
-            time: arrival.now,
             event_name: refusal.event_name,
-            event_type: arrival.plane.event_type(),
-            event_source: arrival.plane.event_source(),
             account: refusal.account,
-            region: Arc::clone(&self.region),
-            instance: None,
-            project: String::new(),
-            resource_type: "",
-            resource_ids: Vec::new(),
-            resource_name: String::new(),
-            principal_type: "UNKNOWN",
-            user_name: String::new(),
             access_key: refusal.access_key,
-            source: arrival.source,
             user_agent: arrival.user_agent,
             request_id: arrival.id,
-            suppressed: None,
             duration: clock.monotonic().saturating_sub(*since),
+            ..self.stranger_draft(arrival.plane, arrival.now, arrival.source)
         };
         let failure = Some(refusal.error.clone());
         let entry = Box::new(Entry { draft, failure, changes: Changes::default(), eop: EopTrace::default() });
@@ -359,12 +353,13 @@ impl Gateway {
         recorded.err().unwrap_or(refusal.error)
     }
 
-    fn suppressed_draft(&self, suppressed: &Suppressed) -> Draft {
+    /// A record of somebody who is not known.
+    fn stranger_draft(&self, plane: Plane, time: Timestamp, source: Option<IpAddr>) -> Draft {
         Draft {
-            time: suppressed.minute,
+            time,
             event_name: "suppressedCalls",
-            event_type: Plane::Internal.event_type(),
-            event_source: Plane::Internal.event_source(),
+            event_type: plane.event_type(),
+            event_source: plane.event_source(),
             account: None,
             region: Arc::clone(&self.region),
             instance: None,
@@ -375,10 +370,10 @@ impl Gateway {
             principal_type: "UNKNOWN",
             user_name: String::new(),
             access_key: None,
-            source: suppressed.source,
+            source,
             user_agent: String::new(),
-            request_id: self.new_id(),
-            suppressed: Some(suppressed.calls),
+            request_id: String::new(),
+            suppressed: None,
             duration: Duration::ZERO,
         }
     }

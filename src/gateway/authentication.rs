@@ -30,20 +30,27 @@ pub struct Refusal {
 
 impl Gateway {
     /// Step 1: finds the operation, reads the fields, proves the caller.
-    pub(super) async fn identify(&self, request: &Request, arrival: &Arrival) -> Result<Proven, Refusal> {
-        let mut refusal = Refusal {
+    pub(super) async fn identify(
+        &self,
+        request: &Request,
+        arrival: &Arrival,
+    ) -> Result<Box<Proven>, Box<Refusal>> {
+        let mut refusal = Box::new(Refusal {
             error: Error::OperationNotFound,
             event_name: "unknownOperation",
             access_key: None,
             account: None,
-        };
+        });
         match self.prove(request, arrival, &mut refusal).await {
             Ok(proven) => Ok(proven),
-            Err(error) => Err(Refusal { error, ..refusal }),
+            Err(error) => {
+                refusal.error = error;
+                Err(refusal)
+            }
         }
     }
 
-    async fn prove(&self, request: &Request, arrival: &Arrival, known: &mut Refusal) -> Result<Proven> {
+    async fn prove(&self, request: &Request, arrival: &Arrival, known: &mut Refusal) -> Result<Box<Proven>> {
         let row = route(request)?;
         known.event_name = row.spec.name;
         let body = request.body.as_ref().map_err(Error::clone)?;
@@ -55,13 +62,13 @@ impl Gateway {
                 }
                 let principal = self.principal(&credential)?;
                 // The signature covers the raw body, so whoever sent nonsense is known.
-                Ok(Proven { row, fields: read_fields(request, body), principal, eop })
+                Ok(Box::new(Proven { row, fields: read_fields(request, body), principal, eop }))
             }
             Plane::AccessPoint => {
                 let fields = read_fields(request, body)?;
                 let credential = self.prove_access_point(request, &fields, arrival, known).await?;
                 let principal = self.principal(&credential)?;
-                Ok(Proven { row, fields: Ok(fields), principal, eop: EopTrace::default() })
+                Ok(Box::new(Proven { row, fields: Ok(fields), principal, eop: EopTrace::default() }))
             }
             Plane::Internal => Err(Error::SignatureMismatch),
         }

@@ -37,7 +37,7 @@ pub async fn serve(
         false => Plane::OpenApi,
     };
     let body = read_body(payload).await;
-    let call = Request {
+    let call = Box::new(Request {
         plane,
         source: request.peer_addr().map(|peer| peer.ip()),
         user_agent: request.headers().get(USER_AGENT).map(text).unwrap_or_default(),
@@ -50,7 +50,7 @@ pub async fn serve(
         query: request.query_string().to_owned(),
         headers: headers(plane, request.headers()),
         body,
-    };
+    });
     let worker = Arc::clone(&gateway);
     let reply = Surviving::new(async move { worker.perform(call).await }).await;
     envelope::wrap(plane, reply, &gateway.app().config.openapi)

@@ -13,18 +13,34 @@ use crate::model::algorithm::DataKeySpec;
 use crate::model::alias::KeyRef;
 use crate::model::text::Number;
 
-/// Makes a data key and returns it both clear and encrypted.
+/// What both operations ask for.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, generateDataKey")]
-pub struct GenerateDataKey {
+pub struct DataKeyRequest {
     pub cmk_uuid: KeyRef,
     #[serde(default)]
     pub key_spec: DataKeySpec,
+    /// Wins over `keySpec`.
     pub number_of_bytes: Option<Number<1, 1024>>,
     #[serde(default)]
     pub encryption_context: EncryptionContext,
 }
+
+impl DataKeyRequest {
+    fn targets(&self) -> Vec<Target> {
+        vec![Target::Key(self.cmk_uuid.clone())]
+    }
+
+    fn length(&self) -> usize {
+        self.number_of_bytes.map_or(self.key_spec.bytes(), Number::size)
+    }
+}
+
+/// Makes a data key and returns it both clear and encrypted.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GenerateDataKey(pub DataKeyRequest);
 
 /// A data key, clear and encrypted.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,7 +57,7 @@ impl Operation for GenerateDataKey {
     type Output = DataKey;
 
     fn targets(&self) -> Result<Vec<Target>> {
-        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+        Ok(self.0.targets())
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<DataKey> {
@@ -50,8 +66,8 @@ impl Operation for GenerateDataKey {
         let command = WithPlaintext {
             key: version.wrapped.clone(),
             account: key.account.to_string(),
-            context: self.encryption_context.0,
-            length: self.number_of_bytes.map_or(self.key_spec.bytes(), Number::size),
+            length: self.0.length(),
+            context: self.0.encryption_context.0,
         };
         let (plaintext, frame) = app.run_for(key.instance, command).await?;
         Ok(DataKey {
@@ -65,22 +81,14 @@ impl Operation for GenerateDataKey {
 
 /// Makes a data key and returns it encrypted only.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.5, generateDataKeyWithoutPlaintext")]
-pub struct GenerateDataKeyWithoutPlaintext {
-    pub cmk_uuid: KeyRef,
-    #[serde(default)]
-    pub key_spec: DataKeySpec,
-    pub number_of_bytes: Option<Number<1, 1024>>,
-    #[serde(default)]
-    pub encryption_context: EncryptionContext,
-}
+#[serde(transparent)]
+pub struct GenerateDataKeyWithoutPlaintext(pub DataKeyRequest);
 
 impl Operation for GenerateDataKeyWithoutPlaintext {
     type Output = Ciphertext;
 
     fn targets(&self) -> Result<Vec<Target>> {
-        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+        Ok(self.0.targets())
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
@@ -89,8 +97,8 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
         let command = WithoutPlaintext {
             key: version.wrapped.clone(),
             account: key.account.to_string(),
-            context: self.encryption_context.0,
-            length: self.number_of_bytes.map_or(self.key_spec.bytes(), Number::size),
+            length: self.0.length(),
+            context: self.0.encryption_context.0,
         };
         let frame = app.run_for(key.instance, command).await?;
         Ok(Ciphertext { ciphertext_blob: Base64Bytes(frame), cmk_uuid: key.id, key_version_id: version.id })

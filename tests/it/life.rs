@@ -361,3 +361,45 @@ fn every_key_that_was_acknowledged_before_a_stop_is_there_after_it() {
     assert_eq!(made as u64, listed, "a key and its record are written together");
     assert!(acknowledged.len() <= made);
 }
+
+/// Sends one signed request over TLS and resets the connection a moment later, whatever the service is doing.
+const HANG_UP: &str = r#"
+import random, socket, ssl, struct, sys, time
+host, port, head, body = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+tls = ssl._create_unverified_context()
+plain = socket.create_connection((host, port), timeout=20)
+plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+secure = tls.wrap_socket(plain, server_hostname=host)
+secure.sendall((head + "\r\n\r\n" + body).encode())
+time.sleep(random.random() * 0.003)
+secure.close()
+"#;
+
+#[test]
+fn a_client_who_hangs_up_stops_no_call_half_way() {
+    let service = Service::start();
+    let admin = service.admin();
+    let address: std::net::SocketAddr = service.ready.openapi.trim_start_matches("https://").parse().unwrap();
+    for _ in 0..25 {
+        let request = admin.request(CREATE, b"{}");
+        let head = format!(
+            "POST {} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 2\r\nctyun-eop-request-id: {}\r\n\
+             eop-date: {}\r\neop-authorization: {}",
+            request.path,
+            request.id,
+            request.date,
+            request.authorization()
+        );
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        let sent = std::process::Command::new("python3").args(["-c", HANG_UP, &host, &port, &head, "{}"]).output();
+        assert!(sent.as_ref().unwrap().status.success(), "{sent:?}");
+    }
+    // What has begun ends, and every key that is there was recorded once.
+    let mut service = service;
+    service.restart();
+    let keys = service.admin().ok(LIST, json!({}))["totalCount"].as_u64().unwrap();
+    let made = service.audit().into_iter().filter(|record| record["eventName"] == "createKey");
+    let made = made.filter(|record| record["errorCode"].is_null()).count();
+    assert_eq!(keys, made as u64);
+    assert!(keys > 0, "no request was read before its connection was reset");
+}
