@@ -391,7 +391,8 @@ fn a_client_who_hangs_up_stops_no_call_half_way() {
             request.authorization()
         );
         let (host, port) = (address.ip().to_string(), address.port().to_string());
-        let sent = std::process::Command::new("python3").args(["-c", HANG_UP, &host, &port, &head, "{}"]).output();
+        let sent =
+            std::process::Command::new("python3").args(["-c", HANG_UP, &host, &port, &head, "{}"]).output();
         assert!(sent.as_ref().unwrap().status.success(), "{sent:?}");
     }
     // What has begun ends, and every key that is there was recorded once.
