@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use firmware_sim::{
-    Algorithm, Custody, Decrypt, Directories, Encrypt, Frame, GenerateKey, KeyName, Machine, Open,
+    Algorithm, Custody, Decrypt, Directories, Encrypt, Frame, GenerateKey, KeyName, Machine, Open, Options,
     PartitionId, Seal,
 };
 use yaoku::api::Fields;
@@ -23,10 +23,12 @@ fn machine(directory: &std::path::Path) -> Machine {
     let directories = Directories {
         hsm: part("hsm"),
         device: part("device"),
-        software: part("software"),
+        software_root: part("software-root"),
+        software_private_key: part("software-private-key"),
         software_key: part("software-key"),
     };
-    let machine = Machine::initialise(&directories, Arc::new(SystemEntropy)).expect("an empty directory");
+    let machine = Machine::initialise(&directories, Arc::new(SystemEntropy), Options::default())
+        .expect("an empty directory");
     machine.create_partition(PARTITION).expect("a new partition");
     machine
 }

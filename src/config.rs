@@ -26,6 +26,8 @@ pub struct Config {
     pub tls: Tls,
     pub http: Http,
     pub store: Store,
+    pub custody: Custody,
+    pub self_test: SelfTest,
     pub keepers: Keepers,
     pub cron: Cron,
     pub quota: Quota,
@@ -112,6 +114,29 @@ pub struct Http {
 pub struct Store {
     pub cache_bytes: usize,
     pub audit_places: usize,
+    pub reserve_bytes: u64,
+    pub reopen_milliseconds: u64,
+}
+
+/// Where the cipher machine keeps its files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Custody {
+    pub hsm: PathBuf,
+    pub device: PathBuf,
+    pub software_root: PathBuf,
+    pub software_private_key: PathBuf,
+    pub software_key: PathBuf,
+}
+
+/// When the cipher machine tests itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct SelfTest {
+    pub interval_seconds: u64,
+    pub corrupt: String,
 }
 
 /// How long records stay in memory.
@@ -189,12 +214,15 @@ impl Config {
         let bounds = [
             ("store.audit_places", config.store.audit_places as u64, 1, 1_000_000),
             ("store.cache_bytes", config.store.cache_bytes as u64, 1 << 16, 1 << 40),
+            ("store.reserve_bytes", config.store.reserve_bytes, 1 << 16, 1 << 40),
+            ("store.reopen_milliseconds", config.store.reopen_milliseconds, 1, 60_000),
             ("http.workers", config.http.workers as u64, 0, 512),
             ("http.connections_max", config.http.connections_max as u64, 1, 1_000_000),
             ("http.head_seconds", config.http.head_seconds, 1, 3600),
             ("http.idle_seconds", config.http.idle_seconds, 1, day),
             ("keepers.idle_seconds", config.keepers.idle_seconds, 1, 365 * day),
             ("cron.tick_seconds", config.cron.tick_seconds, 1, 3600),
+            ("self_test.interval_seconds", config.self_test.interval_seconds, 60, 30 * day),
             ("quota.keys_per_base_instance", config.quota.keys_per_base_instance, 0, 1_000_000_000),
         ];
         for (name, value, least, most) in bounds {

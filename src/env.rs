@@ -1,5 +1,5 @@
-//! The world outside: the clock and the operating system's generator. The only file that reads either; everybody
-//! else is handed an [`Env`] or a [`Timestamp`].
+//! The world outside: the clock, the operating system's generator, and the faults of a disk that tests inject. The only
+//! file that reads the first two; everybody else is handed an [`Env`] or a [`Timestamp`].
 #![allow(
     clippy::disallowed_methods,
     reason = "this is the one file that may read the clock and the OS generator"
@@ -140,19 +140,57 @@ impl firmware_sim::Entropy for SystemEntropy {
     }
 }
 
-/// The clock and the random source that one appliance runs on.
+/// One operation on the database file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskOperation {
+    /// Reads some bytes.
+    Read,
+    /// Writes some bytes.
+    Write,
+    /// Changes the length.
+    Resize,
+    /// Makes everything written durable.
+    Sync,
+}
+
+/// How an operation on the database file fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFault {
+    /// EIO: nothing is done.
+    Broken,
+    /// ENOSPC: nothing is done.
+    Full,
+    /// Half of the bytes are written, then EIO.
+    Short,
+}
+
+/// Decides for each operation on the database file whether it fails.
+pub type DiskFaults = dyn Fn(DiskOperation) -> Option<DiskFault> + Send + Sync;
+
+/// The disk under the database file.
+#[derive(Clone)]
+pub enum Disk {
+    /// The system's.
+    System,
+    /// The system's, with faults that a test injects.
+    Faulty(Arc<DiskFaults>),
+}
+
+/// The clock, the random source and the disk that one appliance runs on.
 #[derive(Clone)]
 pub struct Env {
     /// Read once per call.
     pub clock: Clock,
     /// Feeds the cipher machine and the ids.
     pub entropy: Arc<dyn firmware_sim::Entropy>,
+    /// Carries the database file.
+    pub disk: Disk,
 }
 
 impl Env {
-    /// The real clock and the real generator.
+    /// The real clock, generator and disk.
     pub fn system() -> Self {
-        Self { clock: Clock::system(), entropy: Arc::new(SystemEntropy) }
+        Self { clock: Clock::system(), entropy: Arc::new(SystemEntropy), disk: Disk::System }
     }
 }
 

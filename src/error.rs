@@ -75,6 +75,8 @@ pub enum Error {
     Internal(Cause),
     /// Too much at once, or the store or the machine is not available; nothing was done.
     Unavailable(&'static str),
+    /// The store failed while it committed the call: its change and its audit record are both durable, or neither is.
+    OutcomeUnknown,
 }
 
 /// The cause of an internal failure, for the log only.
@@ -150,7 +152,9 @@ impl Error {
             Self::MethodNotAllowed => (405, "KMS.9061", "UnsupportedHTTPMethod", "不支持的请求方法"),
             Self::OperationNotFound => (404, "KMS.9062", "InvalidApiName", "接口不存在"),
             Self::Internal(_) => (500, "KMS.9070", "InternalFailure", "服务内部错误"),
-            Self::Unavailable(_) => (503, "KMS.9071", "ServiceUnavailableTemporary", "服务暂时不可用"),
+            Self::Unavailable(_) | Self::OutcomeUnknown => {
+                (503, "KMS.9071", "ServiceUnavailableTemporary", "服务暂时不可用")
+            }
         };
         Wire { status, code, symbol, message: self.to_string(), description }
     }
@@ -199,6 +203,9 @@ impl fmt::Display for Error {
             Self::OperationNotFound => f.write_str("there is no such operation here"),
             Self::Internal(_) => f.write_str("internal failure; the log of the service names the cause"),
             Self::Unavailable(why) => f.write_str(why),
+            Self::OutcomeUnknown => f.write_str(
+                "the store failed during the call, whose outcome is unknown; retry with the same clientToken",
+            ),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! answered; floods of strangers are counted in one record per source and minute.
 
 mod authentication;
+mod door;
 mod replays;
 mod strangers;
 mod throttle;
@@ -28,8 +29,9 @@ use crate::model::audit::Draft;
 use crate::model::instance::Instance;
 use crate::model::principal::{Plane, Principal};
 use crate::ops::Operation;
-use crate::store::{Changes, Entry, EopTrace, Page, TokenKey};
+use crate::store::{Changes, Condition, Entry, EopTrace, Page, TokenKey};
 use authentication::Refusal;
+pub use door::Door;
 use replays::Replays;
 use strangers::Strangers;
 use throttle::Throttle;
@@ -152,23 +154,30 @@ impl Gateway {
     /// Writes what the past minute's floods of strangers came to and forgets what is of no more use. Cron calls it.
     pub async fn sweep(&self) -> Result<()> {
         let clock = &self.app.env.clock;
+        self.app.store.tend();
         self.throttle.forget(clock.monotonic());
         self.replays.forget(clock.now());
         for suppressed in self.strangers.finished(clock.now()) {
-            let draft = Draft {
-                request_id: self.new_id(),
-                suppressed: Some(suppressed.calls),
-                ..self.stranger_draft(Plane::Internal, suppressed.minute, suppressed.source)
-            };
-            let entry = Box::new(Entry {
-                draft,
-                failure: Some(Error::SignatureMismatch),
-                changes: Changes::default(),
-                eop: EopTrace::default(),
-            });
-            self.app.store.record(self.app.store.reserve()?, entry).await??;
+            let draft = self.stranger_draft(Plane::Internal, suppressed.minute, suppressed.source);
+            self.record_suppressed(draft, suppressed.calls, Error::SignatureMismatch).await?;
         }
         Ok(())
+    }
+
+    /// Writes how many calls came while the cipher machine was locked.
+    pub async fn record_locked(&self, calls: u64) -> Result<()> {
+        if calls == 0 {
+            return Ok(());
+        }
+        let draft = self.stranger_draft(Plane::Internal, self.app.env.clock.now(), None);
+        self.record_suppressed(draft, calls, Error::Unavailable("the cipher machine was locked")).await
+    }
+
+    async fn record_suppressed(&self, draft: Draft, calls: u64, failure: Error) -> Result<()> {
+        let draft = Draft { request_id: self.new_id(), suppressed: Some(calls), ..draft };
+        let (failure, eop) = (Some(failure), EopTrace::default());
+        let entry = Box::new(Entry { draft, failure, changes: Changes::default(), eop });
+        self.app.store.record(self.app.store.reserve()?, entry).await?
     }
 
     fn arrival(&self, request: &Request) -> Box<Arrival> {
@@ -201,14 +210,23 @@ impl Gateway {
 
     /// Steps 2 to 9 for a caller who is proven.
     async fn serve(&self, arrival: Box<Arrival>, proven: Box<Proven>) -> Result<String> {
-        let place = self.app.store.reserve()?;
         let Proven { row, fields, principal, eop } = *proven;
+        if self.app.store.condition() == Condition::Reduced && !row.spec.served_when_full() {
+            return Err(Error::Unavailable(
+                "the disk of the service is full: until there is space again, only reading, disabling and deleting work",
+            ));
+        }
+        let place = self.app.store.reserve()?;
         let pinned = eop.zone;
         let mut call = Box::new(Call::new(*arrival, row.spec, principal, place, eop));
         let result = match fields {
             Ok(fields) => self.execute(row, &fields, &mut call).await,
             Err(error) => Err(error),
         };
+        if let Err(Error::OutcomeUnknown) = result {
+            // If the change is durable, so is its record; one of its failure would contradict it.
+            return result;
+        }
         call.finish(&self.app.store, result.as_ref().err()).await?;
         if let Some((access_key, _)) = pinned {
             self.replays.confirm(access_key);

@@ -1,4 +1,8 @@
-//! Start and stop, in order: data directory, cipher machine, store, keepers, gateway, cron, listeners; and back.
+//! Start and stop, in order: data directory, cipher machine, store, keepers, gateway, listeners, cron; and back. While
+//! the machine is locked only the listeners run, before a shut door.
+
+pub mod custody;
+mod unlocking;
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -7,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use actix::{Actor, Arbiter};
-use firmware_sim::{Directories, Machine};
+use firmware_sim::{Machine, State};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -15,10 +19,12 @@ use crate::config::Config;
 use crate::cron::Cron;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::gateway::Gateway;
+use crate::gateway::{Door, Gateway};
 use crate::http::{self, Listeners};
 use crate::ops::account::InitialiseAppliance;
-use crate::store::{Store, Writer};
+use crate::store::{DirectoryLock, Store, Writer};
+use custody::{directories, open_machine, options};
+pub use unlocking::{SOCKET as UNLOCK_SOCKET, UNLOCKED};
 
 /// Credentials of the first account, written once at initialisation.
 pub const FIRST_RUN: &str = "first-run.json";
@@ -41,13 +47,24 @@ pub struct ReadyLine {
     pub console: String,
 }
 
-/// A running service.
+/// A service that listens; whether it serves depends on its cipher machine.
 pub struct Server {
     /// Where it listens.
     pub ready: ReadyLine,
+    config: Config,
+    env: Env,
+    /// The right to the data directory, until [`Core`] has it.
+    lock: Option<DirectoryLock>,
+    machine: Arc<Machine>,
+    door: Arc<Door>,
+    listeners: Listeners,
+    running: Option<Running>,
+}
+
+/// What runs once the machine is unlocked.
+struct Running {
     core: Core,
     cron: Arbiter,
-    listeners: Listeners,
 }
 
 /// Everything below the listeners.
@@ -56,6 +73,8 @@ struct Core {
     keepers: Arbiter,
     store: Store,
     writer: Writer,
+    /// Let go of last.
+    lock: DirectoryLock,
 }
 
 /// Whether the data directory holds an appliance. A directory that holds parts of one is refused.
@@ -81,19 +100,23 @@ pub async fn initialise(config: &Config, env: &Env) -> Result<()> {
     if is_initialised(config)? {
         return Err(Error::internal(format!("{} holds an appliance already", data.display())));
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(Error::internal)?;
+    create_directory(data)?;
+    let lock = DirectoryLock::take(data, env.clock.now())?;
+    if is_initialised(config)? {
+        return Err(Error::internal(format!("{} was just initialised by another process", data.display())));
+    }
     if data.join(INITIALISING).exists() {
         clear(data)?;
     }
     write_secret(&data.join(INITIALISING), b"")?;
     sync(data)?;
-    Machine::initialise(&directories(data), Arc::clone(&env.entropy)).map_err(Error::internal)?;
+    let machine = Machine::initialise(&directories(config), Arc::clone(&env.entropy), options(config));
+    let machine = machine.map(Arc::new).map_err(Error::internal)?;
     http::initialise_tls(&data.join("tls"), env.clock.now())?;
-    let machine = open_machine(config, env)?;
     Store::create(data, &machine, &*env.entropy)?;
-    let core = Core::start(config, env, machine)?;
+    let core = Core::start(config, env, machine, lock)?;
     let first = core.gateway.submit(InitialiseAppliance {}).await;
-    core.stop().await;
+    let _lock = core.stop();
     let first = zeroize::Zeroizing::new(serde_json::to_vec_pretty(&first?).map_err(Error::internal)?);
     write_secret(&data.join(FIRST_RUN), &first)?;
     sync(data)?;
@@ -116,23 +139,22 @@ fn clear(data: &Path) -> Result<()> {
     Ok(())
 }
 
-fn directories(data: &Path) -> Directories {
-    let machine = data.join("machine");
-    Directories {
-        hsm: machine.join("hsm"),
-        device: machine.join("device"),
-        software: machine.join("software"),
-        software_key: machine.join("software-key"),
-    }
-}
-
-fn open_machine(config: &Config, env: &Env) -> Result<Arc<Machine>> {
-    Machine::open(&directories(&config.data), Arc::clone(&env.entropy)).map(Arc::new).map_err(Error::internal)
-}
-
 fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(Error::internal)
+}
+
+/// Makes a directory with those above it. Each is durable only when the one that holds it was synced: without that, a
+/// power cut long after could take the whole appliance away, and the next start would make a new one.
+fn create_directory(path: &Path) -> Result<()> {
+    let path = std::path::absolute(path).map_err(Error::internal)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|directory| !directory.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(Error::internal)?;
+    if missing.is_empty() {
+        // Made by somebody else, or by a first start that was killed. Who may not read the parent cannot sync it.
+        let _ = path.parent().map(sync);
+    }
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync)
 }
 
 fn sync(directory: &Path) -> Result<()> {
@@ -140,59 +162,120 @@ fn sync(directory: &Path) -> Result<()> {
 }
 
 impl Core {
-    fn start(config: &Config, env: &Env, machine: Arc<Machine>) -> Result<Self> {
-        let (store, writer) = Store::open(&config.data, &machine, &config.store)?;
+    fn start(config: &Config, env: &Env, machine: Arc<Machine>, lock: DirectoryLock) -> Result<Self> {
+        let (store, writer) = Store::open(&config.data, &machine, &config.store, env)?;
         let keepers = Arbiter::new();
         let app = App::new(config.clone(), env.clone(), machine, store.clone(), &keepers.handle());
         let gateway = Arc::new(Gateway::new(Arc::new(app))?);
-        Ok(Self { gateway, keepers, store, writer })
+        Ok(Self { gateway, keepers, store, writer, lock })
     }
 
-    /// Ends the keepers, then the writer, which first commits what is queued.
-    async fn stop(self) {
+    /// Ends the keepers, then the writer, which first commits what is queued and closes the database.
+    fn stop(self) -> DirectoryLock {
         self.keepers.stop();
         if self.keepers.join().is_err() {
             tracing::error!(event = "stop", "the keepers' thread panicked");
         }
-        self.store.close().await;
+        self.store.close();
         self.writer.join();
-        drop(self.gateway);
-        self.store.released().await;
+        self.lock
     }
 }
 
 impl Server {
-    /// Starts the service on an initialised data directory. Must be called where actix runs.
+    /// Starts the service on an initialised data directory. If its cipher machine is attended, the service only listens
+    /// until [`Server::unlocked`] has returned. Must be called where actix runs.
     pub async fn start(config: &Config, env: &Env) -> Result<Self> {
-        let core = Core::start(config, env, open_machine(config, env)?)?;
-        let listeners = Listeners::start(&core.gateway)?;
-        let scheduler = Arc::clone(&core.gateway);
-        let cron = Arbiter::new();
-        Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));
+        let mut lock = Some(DirectoryLock::take(&config.data, env.clock.now())?);
+        let machine = open_machine(config, env)?;
+        let door = Arc::new(Door::new(config.clone(), env.clone()));
+        let core = match (machine.state(), lock.take_if(|_| machine.state() != State::Locked)) {
+            (State::Locked, _) | (_, None) => None,
+            (State::Operational | State::Error, Some(lock)) => {
+                let core = Core::start(config, env, Arc::clone(&machine), lock)?;
+                door.open(Arc::clone(&core.gateway));
+                Some(core)
+            }
+        };
+        let listeners = Listeners::start(&door)?;
         let ready = ReadyLine {
             event: "ready".into(),
             openapi: format!("https://{}", listeners.openapi),
             access_point: format!("https://{}", listeners.access_point),
             console: format!("https://{}/", listeners.openapi),
         };
-        let line = serde_json::to_vec(&ready).map_err(Error::internal)?;
-        write_secret(&config.data.join(READY), &line)?;
-        if config.data.join(FIRST_RUN).exists() {
+        let (config, env) = (config.clone(), env.clone());
+        let mut server = Self { ready, config, env, lock, machine, door, listeners, running: None };
+        if let Some(core) = core {
+            server.run(core).await?;
+        }
+        Ok(server)
+    }
+
+    /// Whether the service waits for its passphrase.
+    pub fn is_locked(&self) -> bool {
+        self.running.is_none()
+    }
+
+    /// Waits for the passphrase of an attended machine, then serves.
+    pub async fn unlocked(&mut self) -> Result<()> {
+        if self.is_locked() {
+            unlocking::wait(&self.config.data, &self.machine).await?;
+            tracing::info!(event = "unlocked", "the cipher machine is open");
+            let lock = self
+                .lock
+                .take()
+                .ok_or_else(|| Error::internal("a locked service holds its data directory"))?;
+            let core = Core::start(&self.config, &self.env, Arc::clone(&self.machine), lock)?;
+            self.run(core).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the door, starts the scheduler and tells where the service is.
+    async fn run(&mut self, core: Core) -> Result<()> {
+        let _ = core.gateway.app().access_point_address.set(self.listeners.access_point);
+        let refused = self.door.open(Arc::clone(&core.gateway));
+        core.gateway.record_locked(refused).await?;
+        let scheduler = Arc::clone(&core.gateway);
+        let cron = Arbiter::new();
+        Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));
+        self.running = Some(Running { core, cron });
+        let line = serde_json::to_vec(&self.ready).map_err(Error::internal)?;
+        write_secret(&self.config.data.join(READY), &line)?;
+        self.warn();
+        Ok(())
+    }
+
+    /// What an operator should change.
+    fn warn(&self) {
+        if self.config.data.join(FIRST_RUN).exists() {
             tracing::warn!(
                 event = "first-run",
                 "{FIRST_RUN} still lies in the data directory: keep its contents in a safe place and delete it"
             );
         }
-        Ok(Self { ready, core, cron, listeners })
+        if custody::is_software_together(&self.config) {
+            tracing::warn!(
+                event = "custody",
+                "all files of software custody lie in the data directory, and in every copy of it: set custody.software_key \
+                 to a directory elsewhere"
+            );
+        }
     }
 
     /// Stops accepting, finishes and commits what is in flight, and returns when everything is durable.
     pub async fn stop(self) {
         self.listeners.stop().await;
-        self.cron.stop();
-        let _ = self.cron.join();
-        let config = &self.core.gateway.app().config;
-        let _ = fs::remove_file(config.data.join(READY));
-        self.core.stop().await;
+        let Some(Running { core, cron }) = self.running else { return };
+        cron.stop();
+        let _ = cron.join();
+        let _ = fs::remove_file(self.config.data.join(READY));
+        core.stop();
+    }
+
+    /// The gateway behind the listeners, once the machine is unlocked.
+    pub fn gateway(&self) -> Option<Arc<Gateway>> {
+        self.door.gateway().cloned()
     }
 }

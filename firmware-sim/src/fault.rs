@@ -32,6 +32,18 @@ pub enum Fault {
     Entropy,
     /// The machine is not operational.
     NotOperational,
+    /// The machine is attended and waits for its passphrase.
+    Locked,
+    /// The passphrase is wrong, or what it opens is damaged: nothing tells them apart.
+    WrongPassphrase,
+    /// The machine has a passphrase already.
+    AlreadyAttended,
+    /// The machine has no passphrase.
+    NotAttended,
+    /// The named self-test failed.
+    SelfTest(&'static str),
+    /// No self-test has this name.
+    UnknownSelfTest,
     /// A command panicked; the machine goes on.
     Panicked,
 }
@@ -51,6 +63,12 @@ impl fmt::Display for Fault {
             Self::Storage(_) => out.write_str("a file of the cipher machine is unusable"),
             Self::Entropy => out.write_str("the source of random bytes failed"),
             Self::NotOperational => out.write_str("the cipher machine is not operational"),
+            Self::Locked => out.write_str("the cipher machine is locked"),
+            Self::WrongPassphrase => out.write_str("the passphrase does not open the cipher machine"),
+            Self::AlreadyAttended => out.write_str("the cipher machine is attended already"),
+            Self::NotAttended => out.write_str("the cipher machine is not attended"),
+            Self::SelfTest(name) => write!(out, "self-test failed: {name}"),
+            Self::UnknownSelfTest => out.write_str("no self-test has this name"),
             Self::Panicked => out.write_str("the command failed inside the cipher machine"),
         }
     }
@@ -71,6 +89,12 @@ impl error::Error for Fault {
             | Self::NotInitialised
             | Self::Entropy
             | Self::NotOperational
+            | Self::Locked
+            | Self::WrongPassphrase
+            | Self::AlreadyAttended
+            | Self::NotAttended
+            | Self::SelfTest(_)
+            | Self::UnknownSelfTest
             | Self::Panicked => None,
         }
     }

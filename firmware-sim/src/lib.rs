@@ -5,7 +5,7 @@
 //!
 //! Map: `command` (what an instruction is) → `commands/` (the instructions) → `partition` (the keys of one
 //! tenant) → `wrapped`, `frame`, `material` (the forms data takes) → `alg/` (libraries, adapted). `machine`
-//! starts and runs it all, `root_key` and `sealed_file` keep it on disk.
+//! starts and runs it all; `slots`, `software_root`, `root_key` and `sealed_file` keep it on disk, `custody` changes how.
 //!
 //! # What the compiler refuses
 //!
@@ -70,6 +70,8 @@ mod alg;
 mod cache;
 mod command;
 mod commands;
+pub mod custody;
+mod directories;
 mod entropy;
 mod fault;
 mod frame;
@@ -79,23 +81,31 @@ mod material;
 mod partition;
 mod root_key;
 mod sealed_file;
+mod selftest;
+mod shared;
+mod slots;
+mod software_root;
 mod wrapped;
 
 pub use crate::command::{Command, Lane};
 pub use crate::commands::credential::{CredentialMac, GenerateCredential, MAC_MESSAGES_MAX};
 pub use crate::commands::data_key::{DATA_KEY_BYTES_MAX, GenerateDataKey, GenerateDataKeyWithoutPlaintext};
+pub use crate::commands::device::{DevicePublicKey, DeviceSign, SIGNED_MESSAGE_BYTES_MAX};
 pub use crate::commands::digest::DigestSm3;
 pub use crate::commands::keys::GenerateKey;
 pub use crate::commands::mac::HmacSm3;
 pub use crate::commands::random::{RANDOM_BYTES_MAX, Random};
 pub use crate::commands::storage::{Open, PLACE_BYTES_MAX, SEALED_PLAINTEXT_BYTES_MAX, Seal};
 pub use crate::commands::symmetric::{Decrypt, Encrypt};
+pub use crate::directories::Directories;
 pub use crate::entropy::{Entropy, EntropyFailed};
 pub use crate::fault::Fault;
 pub use crate::frame::{ACCOUNT_BYTES_MAX, CONTEXT_BYTES_MAX, Frame, PLAINTEXT_BYTES_MAX};
 pub use crate::identity::{Algorithm, Custody, KeyName, PartitionId, Purpose};
-pub use crate::machine::{Machine, State};
+pub use crate::machine::{Machine, Options};
 pub use crate::material::Released;
 pub use crate::partition::Partition;
-pub use crate::root_key::{Directories, PARTITIONS_MAX};
+pub use crate::root_key::PARTITIONS_MAX;
+pub use crate::selftest::self_tests;
+pub use crate::shared::State;
 pub use crate::wrapped::{WrappedHeader, WrappedKey};

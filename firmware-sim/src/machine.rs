@@ -5,23 +5,26 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::command::Command;
+use crate::custody;
+use crate::directories::Directories;
 use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::identity::PartitionId;
-use crate::partition::{Partition, Shared};
-use crate::root_key::{Directories, Roots};
+use crate::partition::{DeviceKeys, Partition};
+use crate::root_key::Roots;
 use crate::sealed_file::damaged;
+use crate::selftest;
+use crate::shared::{Shared, State};
+use crate::slots::{self, Slots};
 
-/// Whether the machine answers commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It does.
-    Operational,
-    /// A self-check failed; it answers nothing until it is started anew.
-    Error,
+/// How a machine is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Test switch: the self-test that is made to fail, one of [`crate::self_tests`].
+    pub corrupt: Option<String>,
 }
 
 /// The cipher machine (design section 7).
@@ -29,59 +32,127 @@ pub struct Machine {
     // A panic under either lock leaves whole values: both change by one assignment or insertion at the end. So a
     // poisoned lock is used on.
     partitions: RwLock<HashMap<PartitionId, Arc<Partition>>>,
-    roots: Mutex<Roots>,
+    /// None while the machine is locked.
+    roots: Mutex<Option<Roots>>,
     shared: Arc<Shared>,
+    directories: Directories,
+    attended: bool,
     commands_run: AtomicU64,
     faults: AtomicU64,
 }
 
 impl Machine {
-    /// Makes a new machine with its device partition. Refuses if any of its files exists.
-    pub fn initialise(directories: &Directories, entropy: Arc<dyn Entropy>) -> Result<Self, Fault> {
-        let roots = Roots::initialise(directories, &*entropy)?;
-        Self::start(roots, entropy)
+    /// Makes a new, unattended machine with its device partition. Refuses if any of its files exists.
+    pub fn initialise(
+        directories: &Directories,
+        entropy: Arc<dyn Entropy>,
+        options: Options,
+    ) -> Result<Self, Fault> {
+        let machine = Self::new(directories, entropy, &options, false)?;
+        let (roots, slots) = Roots::initialise(directories, machine.shared.entropy())?;
+        machine.start(roots, slots)?;
+        Ok(machine)
     }
 
-    /// Starts the machine that lies in these directories.
-    pub fn open(directories: &Directories, entropy: Arc<dyn Entropy>) -> Result<Self, Fault> {
-        Self::start(Roots::open(directories)?, entropy)
+    /// Starts the machine that lies in these directories. An attended one is locked until [`Machine::unlock`].
+    pub fn open(
+        directories: &Directories,
+        entropy: Arc<dyn Entropy>,
+        options: Options,
+    ) -> Result<Self, Fault> {
+        if directories.present()? == 0 {
+            return Err(Fault::NotInitialised);
+        }
+        let file = slots::read(directories)?;
+        let attended = slots::is_attended(&file);
+        let machine = Self::new(directories, entropy, &options, attended)?;
+        if !attended {
+            let slots = slots::open_with_device(directories, &file)?;
+            machine.start(Roots::open(directories, &slots)?, slots)?;
+        }
+        Ok(machine)
     }
 
-    fn start(roots: Roots, entropy: Arc<dyn Entropy>) -> Result<Self, Fault> {
-        let shared = Arc::new(Shared::new(entropy));
+    fn new(
+        directories: &Directories,
+        entropy: Arc<dyn Entropy>,
+        options: &Options,
+        attended: bool,
+    ) -> Result<Self, Fault> {
+        selftest::check_name(options.corrupt.as_deref())?;
+        Ok(Self {
+            partitions: RwLock::default(),
+            roots: Mutex::default(),
+            shared: Arc::new(Shared::new(entropy)),
+            directories: directories.clone(),
+            attended,
+            commands_run: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+        })
+    }
+
+    /// Opens an attended machine with its passphrase; one that is open stays so, whatever is said.
+    pub fn unlock(&self, passphrase: &[u8]) -> Result<(), Fault> {
+        let mut roots = self.lock_roots();
+        match self.state() {
+            State::Locked => {}
+            State::Operational => return Ok(()),
+            State::Error => return Err(Fault::NotOperational),
+        }
+        if passphrase.len() > custody::PASSPHRASE_BYTES_MAX {
+            return Err(Fault::WrongPassphrase);
+        }
+        let slots = Slots::open_attended(&slots::read(&self.directories)?, passphrase)?;
+        let opened = Roots::open(&self.directories, &slots)?;
+        self.start_with(&mut roots, opened, slots)
+    }
+
+    fn start(&self, opened: Roots, slots: Slots) -> Result<(), Fault> {
+        self.start_with(&mut self.lock_roots(), opened, slots)
+    }
+
+    fn start_with(&self, place: &mut Option<Roots>, opened: Roots, slots: Slots) -> Result<(), Fault> {
+        if !slots.signing.is_consistent(self.shared.entropy())? {
+            return Err(self.shared.fail());
+        }
+        custody::settle(&self.directories, self.shared.entropy(), self.is_attended())?;
+        let device = Arc::new(DeviceKeys::new(slots));
         // A partition known to one custody only was being made when the machine stopped. It serves nobody until
         // create_partition is asked again and completes it.
         let mut partitions = HashMap::new();
-        let in_hsm: HashSet<_> = roots.hsm.ids().collect();
-        for id in roots.software.ids().filter(|id| in_hsm.contains(id)) {
-            let keys = roots.software.find(id).zip(roots.hsm.find(id));
+        let in_hsm: HashSet<_> = opened.hsm.ids().collect();
+        for id in opened.software.ids().filter(|id| in_hsm.contains(id)) {
+            let keys = opened.software.find(id).zip(opened.hsm.find(id));
             let (software, hsm) = keys.expect("the id was listed by both roots just now");
-            partitions.insert(id, Arc::new(Partition::new(id, software, hsm, shared.clone())));
+            let device = (id == PartitionId::DEVICE).then(|| device.clone());
+            let partition = Partition::new(id, software, hsm, device, self.shared.clone());
+            partitions.insert(id, Arc::new(partition));
         }
         if !partitions.contains_key(&PartitionId::DEVICE) {
             return Err(damaged());
         }
-        Ok(Self {
-            partitions: RwLock::new(partitions),
-            roots: Mutex::new(roots),
-            shared,
-            commands_run: AtomicU64::new(0),
-            faults: AtomicU64::new(0),
-        })
+        *self.partitions.write().unwrap_or_else(PoisonError::into_inner) = partitions;
+        *place = Some(opened);
+        self.shared.start()
+    }
+
+    fn lock_roots(&self) -> MutexGuard<'_, Option<Roots>> {
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a partition, if it is not there; it is durable when this returns. Asked again after a crash, it
     /// completes what was begun.
     pub fn create_partition(&self, id: PartitionId) -> Result<(), Fault> {
         self.check_operational()?;
-        let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut roots = self.lock_roots();
+        let roots = roots.as_mut().ok_or(Fault::Locked)?;
         if self.partition(id).is_ok() {
             return Ok(());
         }
         // HSM custody first. The order does not matter, only that both are stored before anyone uses either.
         let hsm = roots.hsm.ensure(id, self.shared.entropy())?;
         let software = roots.software.ensure(id, self.shared.entropy())?;
-        let partition = Arc::new(Partition::new(id, software, hsm, self.shared.clone()));
+        let partition = Arc::new(Partition::new(id, software, hsm, None, self.shared.clone()));
         self.partitions.write().unwrap_or_else(PoisonError::into_inner).insert(id, partition);
         Ok(())
     }
@@ -108,7 +179,12 @@ impl Machine {
 
     /// Whether the machine answers commands.
     pub fn state(&self) -> State {
-        if self.shared.has_failed() { State::Error } else { State::Operational }
+        self.shared.state()
+    }
+
+    /// Whether the machine starts locked and a passphrase opens it.
+    pub fn is_attended(&self) -> bool {
+        self.attended
     }
 
     /// How many partitions there are, the device's own included.
@@ -134,6 +210,7 @@ impl Machine {
     fn check_operational(&self) -> Result<(), Fault> {
         match self.state() {
             State::Operational => Ok(()),
+            State::Locked => Err(Fault::Locked),
             State::Error => Err(Fault::NotOperational),
         }
     }
@@ -175,10 +252,12 @@ mod tests {
         let directories = Directories {
             hsm: part("hsm"),
             device: part("device"),
-            software: part("software"),
+            software_root: part("software_root"),
+            software_private_key: part("software_private_key"),
             software_key: part("software_key"),
         };
-        let machine = Machine::initialise(&directories, Arc::new(Counting)).expect("an empty directory");
+        let machine = Machine::initialise(&directories, Arc::new(Counting), Options::default())
+            .expect("an empty directory");
         (folder, machine)
     }
 

@@ -3,48 +3,30 @@
 //! the forms and the algorithms; it does no I/O and knows no command.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use subtle::ConstantTimeEq;
 
 use crate::alg::aes_gcm_siv::Sealer;
 use crate::alg::sha256::MacKey;
-use crate::alg::{NONCE_BYTES, hkdf};
-use crate::cache::{KeyCache, OpenKey, Parsed};
+use crate::alg::{NONCE_BYTES, sm2};
+use crate::cache::{OpenKey, Parsed};
 use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::identity::{Algorithm, Custody, KeyName, PartitionId};
 use crate::material::Material;
+use crate::shared::Shared;
+use crate::slots::Slots;
 use crate::wrapped::{WrappedHeader, WrappedKey};
 
-const STORAGE_DOMAIN_LABEL: &[u8] = b"yaoku/storage-domain";
-
-/// What every partition of a machine shares.
-pub(crate) struct Shared {
-    entropy: Arc<dyn Entropy>,
-    cache: KeyCache,
-    failed: AtomicBool,
+/// What the device's own partition holds beside wrapping keys.
+pub(crate) struct DeviceKeys {
+    storage_domain: Sealer,
+    signing: sm2::PrivateKey,
 }
 
-impl Shared {
-    pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Self {
-        Self { entropy, cache: KeyCache::new(), failed: AtomicBool::new(false) }
-    }
-
-    pub(crate) fn entropy(&self) -> &dyn Entropy {
-        &*self.entropy
-    }
-
-    /// Whether a self-check failed since start.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
-    }
-
-    /// Stops the machine for good: no command runs after this, and no key stays ready.
-    pub(crate) fn fail(&self) -> Fault {
-        self.failed.store(true, Ordering::Release);
-        self.cache.clear();
-        Fault::NotOperational
+impl DeviceKeys {
+    pub(crate) fn new(slots: Slots) -> Self {
+        Self { storage_domain: Sealer::new(&slots.storage_domain), signing: slots.signing }
     }
 }
 
@@ -67,7 +49,7 @@ pub struct Partition {
     id: PartitionId,
     software: Arc<WrappingKey>,
     hsm: Arc<WrappingKey>,
-    storage_domain: Option<Sealer>,
+    device: Option<Arc<DeviceKeys>>,
     shared: Arc<Shared>,
 }
 
@@ -76,14 +58,10 @@ impl Partition {
         id: PartitionId,
         software: Arc<WrappingKey>,
         hsm: Arc<WrappingKey>,
+        device: Option<Arc<DeviceKeys>>,
         shared: Arc<Shared>,
     ) -> Self {
-        let storage_domain = (id == PartitionId::DEVICE).then(|| {
-            let mut domain = Material::copy_of(&[0; 32]);
-            hkdf::sha256(hsm.material.expose(), None, &[STORAGE_DOMAIN_LABEL], domain.expose_mut());
-            Sealer::new(&domain)
-        });
-        Self { id, software, hsm, storage_domain, shared }
+        Self { id, software, hsm, device, shared }
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
@@ -92,7 +70,12 @@ impl Partition {
 
     /// The cipher of the storage domain; the device's partition alone has one.
     pub(crate) fn storage_domain(&self) -> Result<&Sealer, Fault> {
-        self.storage_domain.as_ref().ok_or(Fault::WrongPurpose)
+        self.device.as_ref().map(|device| &device.storage_domain).ok_or(Fault::WrongPurpose)
+    }
+
+    /// The key that signs for the device; the device's partition alone has it.
+    pub(crate) fn signing_key(&self) -> Result<&sm2::PrivateKey, Fault> {
+        self.device.as_ref().map(|device| &device.signing).ok_or(Fault::WrongPurpose)
     }
 
     /// Wraps a new key and proves that it opens again before anybody relies on it.

@@ -1,7 +1,5 @@
-//! The two root keys and the lists of wrapping keys they seal. HSM custody: the root key lies in a slot of the
-//! machine, whose slots are one file sealed by a key on the device ("unattended": whoever has both files has the
-//! machine). Software custody: the root key lies in a file sealed by a key in another file. Imports the files
-//! and the sealing algorithm; it runs no command.
+//! The two root keys at work, and the lists of wrapping keys they seal: the HSM custody's root key comes from a slot of the
+//! machine, the software custody's from files of its own. Imports the files and the sealing algorithm; it runs no command.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,80 +7,22 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::alg::aes_gcm_siv::Sealer;
+use crate::directories::Directories;
 use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::identity::{Custody, PartitionId};
 use crate::material::Material;
 use crate::partition::WrappingKey;
 use crate::sealed_file::{self, Role, damaged};
+use crate::slots::Slots;
+use crate::software_root;
 
 /// Most partitions of one machine, the device's own included.
 pub const PARTITIONS_MAX: usize = 4096;
 
 const KEY_BYTES: usize = 32;
 const FIRST_GENERATION: u32 = 1;
-const ROOT_KEY_SLOT: u8 = 1;
-const SLOTS_PREFIX: [u8; 2] = [1, ROOT_KEY_SLOT];
 const ENTRY_BYTES: usize = 16 + 4 + KEY_BYTES;
-
-/// Where the machine keeps its files. The keys in `device` and `software_key` open what lies in the other two,
-/// so they are worth most when kept, and backed up, elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directories {
-    /// Holds `slots.bin` and `partitions.bin`, the machine's own memory.
-    pub hsm: PathBuf,
-    /// Holds `device.key`, which opens `slots.bin`.
-    pub device: PathBuf,
-    /// Holds `root.bin` and `partitions.bin` of the software custody.
-    pub software: PathBuf,
-    /// Holds `root.key`, which opens `root.bin`.
-    pub software_key: PathBuf,
-}
-
-impl Directories {
-    fn device_key(&self) -> PathBuf {
-        self.device.join("device.key")
-    }
-
-    fn software_key(&self) -> PathBuf {
-        self.software_key.join("root.key")
-    }
-
-    fn slots(&self) -> PathBuf {
-        self.hsm.join("slots.bin")
-    }
-
-    fn software_root(&self) -> PathBuf {
-        self.software.join("root.bin")
-    }
-
-    fn partitions(&self, custody: Custody) -> PathBuf {
-        match custody {
-            Custody::Software => self.software.join("partitions.bin"),
-            Custody::Hsm => self.hsm.join("partitions.bin"),
-        }
-    }
-
-    fn files(&self) -> [PathBuf; 6] {
-        [
-            self.device_key(),
-            self.software_key(),
-            self.slots(),
-            self.software_root(),
-            self.partitions(Custody::Hsm),
-            self.partitions(Custody::Software),
-        ]
-    }
-
-    /// How many of the machine's files are there.
-    fn present(&self) -> Result<usize, Fault> {
-        let mut present = 0;
-        for file in self.files() {
-            present += usize::from(file.try_exists()?);
-        }
-        Ok(present)
-    }
-}
 
 /// One custody: its root key, ready to seal, and the wrapping keys of its partitions as they lie on disk.
 pub(crate) struct Root {
@@ -164,68 +104,43 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    /// Makes the root keys, their files, and the device's own partition. Refuses if any file exists.
-    pub(crate) fn initialise(directories: &Directories, entropy: &dyn Entropy) -> Result<Self, Fault> {
+    /// Makes the files of a new, unattended machine with the device's own partition. Refuses if any file exists.
+    pub(crate) fn initialise(
+        directories: &Directories,
+        entropy: &dyn Entropy,
+    ) -> Result<(Self, Slots), Fault> {
         if directories.present()? > 0 {
             return Err(Fault::AlreadyInitialised);
         }
-        let Directories { hsm, device, software, software_key } = directories;
-        for directory in [hsm, device, software, software_key] {
+        for directory in directories.all() {
             sealed_file::make_directory(directory)?;
         }
         let device_key = Material::random(entropy, KEY_BYTES)?;
-        let software_key = Material::random(entropy, KEY_BYTES)?;
-        let slot = Material::random(entropy, KEY_BYTES)?;
-        let root = Material::random(entropy, KEY_BYTES)?;
-        let slots = Zeroizing::new([SLOTS_PREFIX.as_slice(), slot.expose()].concat());
-        let slots = sealed_file::seal(Role::Slots, &slots, &Sealer::new(&device_key), entropy)?;
-        let sealed_root =
-            sealed_file::seal(Role::SoftwareRoot, root.expose(), &Sealer::new(&software_key), entropy)?;
-
-        sealed_file::write_new(
-            &directories.device_key(),
-            &sealed_file::encode_key(Role::DeviceKey, &device_key),
-        )?;
-        sealed_file::write_new(
-            &directories.software_key(),
-            &sealed_file::encode_key(Role::SoftwareKey, &software_key),
-        )?;
-        sealed_file::write_new(&directories.slots(), &slots)?;
-        sealed_file::write_new(&directories.software_root(), &sealed_root)?;
-        let mut roots = Self {
-            hsm: Root::new(Custody::Hsm, directories, &slot),
-            software: Root::new(Custody::Software, directories, &root),
-        };
+        let slots = Slots::generate(entropy)?;
+        let sealed = slots.seal(&device_key, entropy)?;
+        let key_file = sealed_file::encode_key(Role::DeviceKey, &device_key);
+        sealed_file::write_new(&directories.device_key(), &key_file)?;
+        sealed_file::write_new(&directories.slots(), &sealed)?;
+        let root = software_root::initialise(directories, entropy)?;
+        let mut roots = Self::new(directories, &slots, &root);
         roots.hsm.add(PartitionId::DEVICE, entropy, sealed_file::write_new)?;
         roots.software.add(PartitionId::DEVICE, entropy, sealed_file::write_new)?;
-        Ok(roots)
+        Ok((roots, slots))
     }
 
-    /// Opens the files of a machine.
-    pub(crate) fn open(directories: &Directories) -> Result<Self, Fault> {
-        if directories.present()? == 0 {
-            return Err(Fault::NotInitialised);
-        }
-        let device_key =
-            sealed_file::decode_key(Role::DeviceKey, &sealed_file::read(&directories.device_key())?)?;
-        let slots = sealed_file::read(&directories.slots())?;
-        let slots = sealed_file::open(Role::Slots, &slots, &Sealer::new(&device_key))?;
-        let slot = slots.strip_prefix(SLOTS_PREFIX.as_slice()).ok_or_else(damaged)?;
-
-        let software_key =
-            sealed_file::decode_key(Role::SoftwareKey, &sealed_file::read(&directories.software_key())?)?;
-        let root = sealed_file::read(&directories.software_root())?;
-        let root = sealed_file::open(Role::SoftwareRoot, &root, &Sealer::new(&software_key))?;
-        if slot.len() != KEY_BYTES || root.len() != KEY_BYTES {
-            return Err(damaged());
-        }
-        let mut roots = Self {
-            hsm: Root::new(Custody::Hsm, directories, &Material::copy_of(slot)),
-            software: Root::new(Custody::Software, directories, &Material::copy_of(&root)),
-        };
+    /// Opens the lists of a machine whose slots are open.
+    pub(crate) fn open(directories: &Directories, slots: &Slots) -> Result<Self, Fault> {
+        let mut roots = Self::new(directories, slots, &software_root::open(directories)?);
         roots.hsm.read()?;
         roots.software.read()?;
         Ok(roots)
+    }
+
+    fn new(directories: &Directories, slots: &Slots, root: &Material) -> Self {
+        Self {
+            hsm: Root::new(Custody::Hsm, directories, &slots.hsm_root),
+            software: Root::new(Custody::Software, directories, root),
+        }
     }
 }
 

@@ -20,10 +20,16 @@ use crate::store::{Changes, Entry, Place, Store};
 pub struct Keepers<R: Record>(Arc<Registry<R>>);
 
 struct Registry<R: Record> {
-    active: RwLock<HashMap<R::Id, Slot<R>>>,
+    active: RwLock<Active<R>>,
     store: Store,
     arbiter: ArbiterHandle,
     idle: Duration,
+}
+
+/// The keepers of one epoch of the store: what they published counts no more when the store had to open its file again.
+struct Active<R: Record> {
+    epoch: u64,
+    slots: HashMap<R::Id, Slot<R>>,
 }
 
 struct Slot<R: Record> {
@@ -63,7 +69,8 @@ impl<R: Record> Clone for Keepers<R> {
 impl<R: Record> Keepers<R> {
     /// Keepers that run on `arbiter` and leave memory after `idle` without use.
     pub fn new(store: &Store, arbiter: ArbiterHandle, idle: Duration) -> Self {
-        Self(Arc::new(Registry { active: RwLock::default(), store: store.clone(), arbiter, idle }))
+        let active = RwLock::new(Active { epoch: store.epoch(), slots: HashMap::new() });
+        Self(Arc::new(Registry { active, store: store.clone(), arbiter, idle }))
     }
 
     /// The published state of a record; `None` if there is no such record.
@@ -73,7 +80,7 @@ impl<R: Record> Keepers<R> {
 
     /// How many keepers are active.
     pub fn active(&self) -> usize {
-        self.0.active.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.active.read().unwrap_or_else(PoisonError::into_inner).slots.len()
     }
 
     /// Changes one record: the whole body of an operation. `edit` checks and changes a copy; it is pure and short.
@@ -119,11 +126,20 @@ impl<R: Record> Keepers<R> {
     /// The active slot of a record; activates it if need be. The store is read under the lock, so that nobody can
     /// publish a state that has been overtaken meanwhile.
     fn slot(&self, id: &R::Id) -> Result<Option<Slot<R>>> {
-        if let Some(slot) = self.0.active.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+        let epoch = self.0.store.epoch();
+        let active = self.0.active.read().unwrap_or_else(PoisonError::into_inner);
+        if active.epoch == epoch
+            && let Some(slot) = active.slots.get(id)
+        {
             return Ok(Some(slot.clone()));
         }
+        drop(active);
         let mut active = self.0.active.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = active.get(id) {
+        let epoch = self.0.store.epoch();
+        if active.epoch != epoch {
+            *active = Active { epoch, slots: HashMap::new() };
+        }
+        if let Some(slot) = active.slots.get(id) {
             return Ok(Some(slot.clone()));
         }
         let Some(record) = self.0.store.get::<R>(id)? else { return Ok(None) };
@@ -135,7 +151,7 @@ impl<R: Record> Keepers<R> {
             Keeper { id: id.clone(), published: Arc::clone(&published), registry: Arc::clone(&self.0) };
         let keeper = Keeper::start_in_arbiter(&self.0.arbiter, move |_| keeper);
         let slot = Slot { published, keeper };
-        active.insert(id.clone(), slot.clone());
+        active.slots.insert(id.clone(), slot.clone());
         Ok(Some(slot))
     }
 }
@@ -144,8 +160,8 @@ impl<R: Record> Registry<R> {
     /// Takes a keeper off the list, unless another one has taken its place.
     fn forget(&self, id: &R::Id, published: &Arc<Published<R>>) {
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        if active.get(id).is_some_and(|slot| Arc::ptr_eq(&slot.published, published)) {
-            active.remove(id);
+        if active.slots.get(id).is_some_and(|slot| Arc::ptr_eq(&slot.published, published)) {
+            active.slots.remove(id);
         }
     }
 }
@@ -188,7 +204,7 @@ struct Change<R> {
 enum Outcome<R> {
     /// The store has an audit record of it.
     Recorded(Result<Arc<R>>),
-    /// The store failed; nothing is known to be recorded.
+    /// The store failed; nothing is known to be recorded, and the next epoch has another keeper.
     Lost(Error),
     /// Nothing was committed; the place is still there for the record of the refusal, or of a change that was none.
     NotRecorded(Place, Result<Arc<R>>),

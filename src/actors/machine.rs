@@ -88,6 +88,7 @@ impl From<Fault> for Error {
             Fault::NotOperational => {
                 Self::Unavailable("the cipher machine is not operational; the log names the cause")
             }
+            Fault::Locked => Self::Unavailable("the cipher machine is locked; an operator unlocks it"),
             fault @ (Fault::InvalidWrappedKey
             | Fault::WrongPurpose
             | Fault::WrongAlgorithm
@@ -97,6 +98,11 @@ impl From<Fault> for Error {
             | Fault::NotInitialised
             | Fault::Storage(_)
             | Fault::Entropy
+            | Fault::WrongPassphrase
+            | Fault::AlreadyAttended
+            | Fault::NotAttended
+            | Fault::SelfTest(_)
+            | Fault::UnknownSelfTest
             | Fault::Panicked) => Self::internal(fault),
         }
     }

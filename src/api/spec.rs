@@ -34,3 +34,11 @@ pub struct Spec {
     /// English title.
     pub title_en: &'static str,
 }
+
+impl Spec {
+    /// Whether the operation is served while the disk is full: it reads, or it takes something away.
+    pub fn served_when_full(&self) -> bool {
+        self.access == Access::Read
+            || ["delete", "disable", "schedule"].iter().any(|verb| self.name.starts_with(verb))
+    }
+}

@@ -3,7 +3,9 @@
 
 mod call;
 mod client;
+mod custody;
 mod encrypt_file;
+mod process;
 mod profile;
 mod sealed_file;
 mod serve;
@@ -15,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::env::Env;
+use crate::error::Error;
 
 /// What a sub-command returns; the text is for a person and says what to do.
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -33,6 +36,12 @@ enum Command {
     Serve(Settings),
     /// Initialise the data directory and exit
     Init(Settings),
+    /// Open the cipher machine of a service that waits for its passphrase
+    Unlock(custody::UnlockArguments),
+    /// Choose how the cipher machine of a stopped service is opened at start
+    Custody(custody::CustodyArguments),
+    /// Destroy every key of a stopped service for good
+    Zeroise(custody::ZeroiseArguments),
     /// Call an operation and print its result as JSON
     Call(call::CallArguments),
     /// Encrypt a file under a new data key, streaming, in constant memory
@@ -68,12 +77,14 @@ impl Settings {
 
 /// Runs the program: 0 success, 1 failure, 2 wrong arguments.
 pub fn main() -> ExitCode {
-    // Nothing that this program writes is for anybody else.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    process::guard();
     let env = Env::system();
     let outcome = match Arguments::parse().command {
         Command::Serve(settings) => serve::serve(&settings, env),
         Command::Init(settings) => serve::init(&settings, env),
+        Command::Unlock(arguments) => custody::unlock(arguments),
+        Command::Custody(arguments) => custody::custody(arguments, &env),
+        Command::Zeroise(arguments) => custody::zeroise(&arguments, &env),
         Command::Call(arguments) => call::call(arguments, env),
         Command::EncryptFile(arguments) => call::encrypt(arguments, env),
         Command::DecryptFile(arguments) => call::decrypt(arguments, env),
@@ -98,4 +109,12 @@ pub fn main() -> ExitCode {
 fn print(text: &str) {
     use std::io::Write as _;
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// On the command line the operator reads the cause; on the wire nobody does.
+fn explain(error: Error) -> Box<dyn std::error::Error> {
+    match std::error::Error::source(&error) {
+        Some(cause) => cause.to_string().into(),
+        None => Box::new(error),
+    }
 }

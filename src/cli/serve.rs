@@ -6,11 +6,11 @@ use actix::System;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Outcome, Settings};
+use super::{Outcome, Settings, explain, process};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::server::{self, Server};
+use crate::server::{self, ReadyLine, Server};
 
 /// Initialises the data directory.
 pub fn init(settings: &Settings, env: Env) -> Outcome {
@@ -29,6 +29,14 @@ pub fn init(settings: &Settings, env: Env) -> Outcome {
 pub fn serve(settings: &Settings, env: Env) -> Outcome {
     let config = settings.load()?;
     start_log(&config)?;
+    match process::lock_memory() {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(
+            event = "memory",
+            "memory may be swapped out: raise the limit of locked memory (ulimit -l)"
+        ),
+        Err(error) => tracing::warn!(event = "memory", %error, "memory may be swapped out"),
+    }
     System::new().block_on(run(&config, &env)).map_err(explain)?;
     Ok(())
 }
@@ -41,12 +49,21 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
     // Before anybody is told that the service is there: whoever reads the ready line may stop it at once.
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
-    let server = Server::start(config, env).await?;
-    let mut line = serde_json::to_string(&server.ready).map_err(Error::internal)?;
-    line.push('\n');
-    // A closed standard output is no reason not to serve.
-    let mut out = std::io::stdout();
-    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    let mut server = Server::start(config, env).await?;
+    if server.is_locked() {
+        announce(&ReadyLine { event: "locked".into(), ..server.ready.clone() })?;
+        tracing::info!(event = "locked", "the cipher machine is attended: open it with `yaoku unlock`");
+        let stopped = tokio::select! {
+            unlocked = server.unlocked() => unlocked.map(|()| false)?,
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => true,
+        };
+        if stopped {
+            server.stop().await;
+            return Ok(());
+        }
+    }
+    announce(&server.ready)?;
     tracing::info!(event = "ready", openapi = %server.ready.openapi, access_point = %server.ready.access_point);
     tokio::select! {
         _ = terminate.recv() => {}
@@ -61,17 +78,18 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
     Ok(())
 }
 
+/// Prints one JSON line for whoever started the service. A closed standard output is no reason not to serve.
+fn announce(line: &ReadyLine) -> Result<()> {
+    let mut line = serde_json::to_string(line).map_err(Error::internal)?;
+    line.push('\n');
+    let mut out = std::io::stdout();
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    Ok(())
+}
+
 /// Logs to standard error, as text; secrets never reach the log.
 fn start_log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let filter = EnvFilter::try_new(&config.log.level).map_err(|error| format!("log.level: {error}"))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     Ok(())
-}
-
-/// On the command line the operator reads the cause; on the wire nobody does.
-fn explain(error: Error) -> Box<dyn std::error::Error> {
-    match std::error::Error::source(&error) {
-        Some(cause) => cause.to_string().into(),
-        None => Box::new(error),
-    }
 }

@@ -14,7 +14,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::envelope;
 use crate::error::{Error, Result};
-use crate::gateway::{BODY_BYTES_MAX, Gateway, Method, Reply, Request};
+use crate::gateway::{BODY_BYTES_MAX, Door, Method, Reply, Request};
 use crate::model::principal::Plane;
 
 /// How long a body may take to arrive.
@@ -29,7 +29,7 @@ pub struct AccessPointAddress(pub SocketAddr);
 pub async fn serve(
     request: HttpRequest,
     payload: Payload,
-    gateway: Data<Gateway>,
+    door: Data<Door>,
     access_point: Data<AccessPointAddress>,
 ) -> HttpResponse {
     let plane = match request.app_config().local_addr() == access_point.0 {
@@ -51,9 +51,9 @@ pub async fn serve(
         headers: headers(plane, request.headers()),
         body,
     });
-    let worker = Arc::clone(&gateway);
+    let worker = Arc::clone(&door);
     let reply = Surviving::new(async move { worker.perform(call).await }).await;
-    envelope::wrap(plane, reply, &gateway.app().config.openapi)
+    envelope::wrap(plane, reply, &door.config().openapi)
 }
 
 /// A call that goes on when nobody waits for it any more: actix-web drops a handler whose client has gone, and a call

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_SECURITY_POLICY;
 use actix_web::web::Data;
 
-use crate::gateway::Gateway;
+use crate::gateway::Door;
 
 const PAGE: &str = include_str!("page.html");
 
@@ -14,11 +14,12 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(r#"{"status":"live"}"#)
 }
 
-/// The store writes, the cipher machine works, cron ticks.
-pub async fn ready(gateway: Data<Gateway>) -> HttpResponse {
-    let (mut response, body) = match gateway.app().is_ready() {
-        true => (HttpResponse::Ok(), r#"{"status":"ready"}"#),
-        false => (HttpResponse::ServiceUnavailable(), r#"{"status":"unavailable"}"#),
+/// The cipher machine is unlocked and works, the store writes, cron ticks.
+pub async fn ready(door: Data<Door>) -> HttpResponse {
+    let (mut response, body) = match door.gateway().map(|gateway| gateway.app().is_ready()) {
+        Some(true) => (HttpResponse::Ok(), r#"{"status":"ready"}"#),
+        Some(false) => (HttpResponse::ServiceUnavailable(), r#"{"status":"unavailable"}"#),
+        None => (HttpResponse::ServiceUnavailable(), r#"{"status":"locked"}"#),
     };
     response.content_type("application/json").body(body)
 }

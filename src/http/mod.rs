@@ -14,7 +14,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 
 use crate::error::{Error, Result};
-use crate::gateway::Gateway;
+use crate::gateway::Door;
 pub use tls::initialise as initialise_tls;
 
 /// Seconds that calls in flight get when the service stops.
@@ -31,10 +31,10 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds both addresses and starts to serve.
-    pub fn start(gateway: &Arc<Gateway>) -> Result<Self> {
-        let config = &gateway.app().config;
+    pub fn start(door: &Arc<Door>) -> Result<Self> {
+        let config = door.config();
         let certificate =
-            tls::server_config(&config.data.join("tls"), &config.tls.names, gateway.app().env.clock.now())?;
+            tls::server_config(&config.data.join("tls"), &config.tls.names, door.env().clock.now())?;
         let bind = |address: SocketAddr| {
             let listener = TcpListener::bind(address);
             listener.map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))
@@ -42,8 +42,7 @@ impl Listeners {
         let (openapi, access_point) = (bind(config.openapi.listen)?, bind(config.access_point.listen)?);
         let address = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let (openapi_address, access_point_address) = (address(&openapi)?, address(&access_point)?);
-        let _ = gateway.app().access_point_address.set(access_point_address);
-        let shared = web::Data::from(Arc::clone(gateway));
+        let shared = web::Data::from(Arc::clone(door));
         let workers = match config.http.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             number => number,

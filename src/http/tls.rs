@@ -37,7 +37,9 @@ pub fn initialise(directory: &Path, now: Timestamp) -> Result<()> {
     validity(&mut params, now, Duration::days(365 * CA_YEARS));
     let certificate = params.self_signed(&key).map_err(Error::internal)?;
     write(&directory.join(CA), certificate.pem().as_bytes(), 0o644)?;
-    write(&directory.join(CA_KEY), key.serialize_pem().as_bytes(), 0o600)
+    write(&directory.join(CA_KEY), key.serialize_pem().as_bytes(), 0o600)?;
+    // The entries of both files; the caller sees to that of the directory.
+    fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::internal)
 }
 
 /// The settings of the listeners, with a new certificate for this host and the configured names.

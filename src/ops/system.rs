@@ -26,8 +26,10 @@ pub struct SystemView {
     pub machine_state: String,
     /// Partitions of the cipher machine, its own included.
     pub partitions: usize,
-    /// Whether the store accepts writes.
+    /// Whether the store accepts every write.
     pub store_healthy: bool,
+    /// `Healthy`, or `Reduced` while the disk is full.
+    pub store_state: String,
     /// Audit records from the first one on.
     pub audit_records: u64,
     /// Hash of the last audit block, hexadecimal: write it down elsewhere to prove later that nothing was cut off.
@@ -51,6 +53,7 @@ impl Operation for DescribeSystem {
             machine_state: format!("{:?}", device.state()),
             partitions: device.partitions(),
             store_healthy: app.store.is_healthy(),
+            store_state: format!("{:?}", app.store.condition()),
             audit_records,
             audit_head: hex::encode(head),
             commits: app.store.figures().commits(),

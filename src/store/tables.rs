@@ -16,11 +16,12 @@
 
 use std::ops::Bound;
 
-use redb::{Database, ReadableTable, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::Due;
 use super::sealer::Sealer;
 use crate::env::Timestamp;
+use crate::error::{self, Error};
 
 pub type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -39,6 +40,45 @@ pub const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDef
 
 /// Version of this layout. A database with another one is refused.
 pub const SCHEMA: u32 = 1;
+
+/// A row of the table `meta` that is there from the first commit of a run until its orderly stop.
+const RUNNING: &str = "running";
+
+/// A value of the table `meta` that must be there.
+pub fn meta(snapshot: &ReadTransaction, name: &str) -> error::Result<Vec<u8>> {
+    let table = snapshot.open_table(META).map_err(Error::internal)?;
+    let value = table.get(name).map_err(Error::internal)?;
+    let value = value.ok_or_else(|| Error::internal(format!("the database lacks its {name}")))?;
+    Ok(value.value().to_vec())
+}
+
+/// Refuses a database that another version of the program wrote.
+pub fn check_schema(snapshot: &ReadTransaction) -> error::Result<()> {
+    let stored = meta(snapshot, "schema")?.try_into().map(u32::from_be_bytes);
+    match stored {
+        Ok(SCHEMA) => Ok(()),
+        Ok(other) => Err(Error::internal(format!(
+            "the database has schema {other}, this program knows {SCHEMA}: use the version that wrote it; nothing was changed"
+        ))),
+        Err(_) => Err(Error::internal("the schema number of the database is damaged")),
+    }
+}
+
+/// Whether the run that last wrote ended without an orderly stop.
+pub fn is_running(snapshot: &ReadTransaction) -> error::Result<bool> {
+    let table = snapshot.open_table(META).map_err(Error::internal)?;
+    Ok(table.get(RUNNING).map_err(Error::internal)?.is_some())
+}
+
+/// Marks that a run began, or that it ended in order.
+pub fn set_running(transaction: &WriteTransaction, running: bool) -> error::Result<()> {
+    let mut table = transaction.open_table(META).map_err(Error::internal)?;
+    match running {
+        true => table.insert(RUNNING, [].as_slice()).map(|_| ()),
+        false => table.remove(RUNNING).map(|_| ()),
+    }
+    .map_err(Error::internal)
+}
 
 /// Makes all tables, so that readers find them, and stores the secrets of the installation.
 pub fn initialise(

@@ -2,15 +2,23 @@
 //! into one block, commits once, answers everyone. A call that waits while a commit runs is part of the next one, so
 //! the group grows with the load. Under load the writer also waits a moment for about as many calls as the last group
 //! had: a commit costs the same for one call and for a hundred.
+//!
+//! A commit that fails may be durable all the same. So the writer never tries it again: it says that the outcome is
+//! unknown, closes the file, opens it again after a pause, and reads from it where the chain ends.
 
+mod recovery;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
+use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::changes::{Changes, Edit, Remembered, TokenKey};
+use super::file::{Condition, DatabaseFile, FAILED};
+use super::reserve::Reserve;
 use super::sealer::Sealer;
 use super::tables::{
     self, AUDIT, COUNTS, DUE, EXPIRY, LISTS, RECORDS, RECORDS_NAME, REPLAYS, TOKENS, TOKENS_NAME, ZONES,
@@ -19,7 +27,7 @@ use super::trail;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
-use crate::model::audit::{self, BlockHeader, Draft, GENESIS, Hash};
+use crate::model::audit::{self, BlockHeader, Draft, Hash};
 use crate::model::signature::WINDOW_SECONDS;
 
 /// Calls in one transaction at most.
@@ -58,12 +66,18 @@ pub struct EopTrace {
 pub(super) enum Order {
     /// Record one call.
     Record(Member),
+    /// Look at the space on the disk.
+    Tend,
+    /// A read failed in this epoch: open the file again.
+    Reopen(u64),
     /// Commit what is queued and end.
     Close,
 }
 
 pub(super) struct Member {
     pub entry: Box<Entry>,
+    /// When the call's place was reserved; what it read is as old as that.
+    pub epoch: u64,
     pub reply: oneshot::Sender<Result<Result<()>>>,
 }
 
@@ -87,15 +101,24 @@ impl CommitFigures {
 }
 
 pub(super) struct Writer {
-    database: Arc<Database>,
+    file: Arc<DatabaseFile>,
     sealer: Sealer,
     installation: [u8; 16],
-    failed: Arc<AtomicBool>,
     figures: Arc<CommitFigures>,
-    next_sequence: u64,
-    head: Hash,
+    reserve: Reserve,
+    /// The pause before the file is opened again for the first time.
+    pause: Duration,
+    tail: Tail,
     trimmed: i64,
     compressor: zstd::bulk::Compressor<'static>,
+}
+
+/// Where the file ends.
+struct Tail {
+    next_sequence: u64,
+    head: Hash,
+    /// Whether the file says that a run is under way.
+    running: bool,
 }
 
 type BytesTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
@@ -112,84 +135,113 @@ struct Tables<'t> {
 
 impl Writer {
     pub fn new(
-        database: Arc<Database>,
+        file: Arc<DatabaseFile>,
         sealer: Sealer,
         installation: [u8; 16],
-        failed: Arc<AtomicBool>,
         figures: Arc<CommitFigures>,
+        reserve: Reserve,
+        pause: Duration,
     ) -> Result<Self> {
-        let table =
-            database.begin_read().map_err(Error::internal)?.open_table(AUDIT).map_err(Error::internal)?;
-        let (next_sequence, head) = match table.last().map_err(Error::internal)? {
-            None => (1, GENESIS),
-            Some((key, sealed)) => {
-                let block = trail::open(&sealer, key.value(), sealed.value())?;
-                (block.header.first + u64::from(block.header.count), block.header.hash())
-            }
-        };
+        let tail = Tail::read(&file, &sealer)?;
         let compressor = zstd::bulk::Compressor::new(1).map_err(Error::internal)?;
-        Ok(Self {
-            database,
-            sealer,
-            installation,
-            failed,
-            figures,
-            next_sequence,
-            head,
-            trimmed: 0,
-            compressor,
-        })
+        if !reserve.is_held() {
+            file.set_condition(Condition::Reduced);
+        }
+        Ok(Self { file, sealer, installation, figures, reserve, pause, tail, trimmed: 0, compressor })
+    }
+
+    /// Whether the run before this one ended without an orderly stop. Only before the first commit.
+    pub fn was_interrupted(&self) -> bool {
+        self.tail.running
+    }
+
+    /// Number of the last audit record.
+    pub fn last_sequence(&self) -> u64 {
+        self.tail.next_sequence - 1
     }
 
     /// Serves until it is told to close or every sender is gone, and the queue is empty.
     pub fn run(mut self, mut queue: mpsc::Receiver<Order>) {
         let mut orders = Vec::with_capacity(GROUP_MAX);
-        while queue.blocking_recv_many(&mut orders, GROUP_MAX) > 0 {
-            let mut group = Vec::with_capacity(orders.len());
-            for order in orders.drain(..) {
-                match order {
-                    Order::Record(member) => group.push(member),
-                    Order::Close => queue.close(),
-                }
-            }
-            let served = group.len();
-            if !group.is_empty() {
-                self.serve(group);
-            }
+        let mut open = true;
+        while open && queue.blocking_recv_many(&mut orders, GROUP_MAX) > 0 {
+            let served = orders.len();
+            open = self.serve(&mut orders, &mut queue);
             gather(&queue, served);
         }
+        self.close(queue);
     }
 
-    fn serve(&mut self, group: Vec<Member>) {
-        if self.failed.load(Ordering::Acquire) {
-            return refuse_all(group);
+    /// Carries out some orders; false if one of them was to end.
+    fn serve(&mut self, orders: &mut Vec<Order>, queue: &mut mpsc::Receiver<Order>) -> bool {
+        let mut group = Vec::with_capacity(orders.len());
+        let (mut open, mut tend, mut reopen) = (true, false, false);
+        for order in orders.drain(..) {
+            match order {
+                Order::Record(member) if member.epoch == self.file.epoch() => group.push(member),
+                Order::Record(member) => refuse(member, FAILED),
+                Order::Tend => tend = true,
+                Order::Reopen(epoch) => reopen |= epoch == self.file.epoch(),
+                Order::Close => open = false,
+            }
         }
-        match self.commit(&group) {
+        let failure = if reopen {
+            group.into_iter().for_each(|member| refuse(member, FAILED));
+            Some(FAILED)
+        } else {
+            self.serve_group(group).err()
+        };
+        if let Some(error) = failure {
+            open &= self.recover(&error, open, queue);
+        }
+        if tend {
+            self.tend();
+        }
+        open
+    }
+
+    /// Commits a group and answers its members; an error is a failure of the store.
+    fn serve_group(&mut self, group: Vec<Member>) -> Result<()> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        // A damaged page may make redb panic.
+        let committed = catch_unwind(AssertUnwindSafe(|| self.commit(&group)));
+        match committed.unwrap_or_else(|_| Err(Error::internal("the database panicked"))) {
             Ok(verdicts) => {
                 for (member, verdict) in group.into_iter().zip(verdicts) {
                     let _ = member.reply.send(Ok(verdict));
                 }
+                Ok(())
             }
             Err(error) => {
-                tracing::error!(event = "commit", cause = ?error, "the store failed; writes are refused until a restart");
-                self.failed.store(true, Ordering::Release);
-                refuse_all(group);
+                tracing::error!(event = "commit", cause = ?error, "the store failed");
+                self.file.set_condition(Condition::Failed);
+                group.into_iter().for_each(|member| refuse(member, Error::OutcomeUnknown));
+                Err(error)
             }
         }
     }
 
-    /// One transaction for the whole group; returns each member's verdict.
-    fn commit(&mut self, group: &[Member]) -> Result<Vec<Result<()>>> {
-        let database = Arc::clone(&self.database);
-        let mut transaction = database.begin_write().map_err(Error::internal)?;
+    fn begin(&self) -> Result<WriteTransaction> {
+        let mut transaction = self.file.begin_write()?;
         transaction.set_durability(Durability::Immediate).map_err(Error::internal)?;
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
+        Ok(transaction)
+    }
+
+    /// One transaction for the whole group; returns each member's verdict.
+    fn commit(&mut self, group: &[Member]) -> Result<Vec<Result<()>>> {
+        let transaction = self.begin()?;
         let verdicts = self.write_changes(&transaction, group)?;
         self.write_eop(&transaction, group).map_err(Error::internal)?;
-        let (sequence, head) = self.write_audit(&transaction, group, &verdicts)?;
+        let (next_sequence, head) = self.write_audit(&transaction, group, &verdicts)?;
+        if !self.tail.running {
+            tables::set_running(&transaction, true)?;
+        }
         transaction.commit().map_err(Error::internal)?;
-        (self.next_sequence, self.head) = (sequence, head);
+        self.tail = Tail { next_sequence, head, running: true };
         self.figures.commits.fetch_add(1, Ordering::Relaxed);
         self.figures.records.fetch_add(group.len() as u64, Ordering::Relaxed);
         Ok(verdicts)
@@ -245,7 +297,7 @@ impl Writer {
         group: &[Member],
         verdicts: &[Result<()>],
     ) -> Result<(u64, Hash)> {
-        let first = self.next_sequence;
+        let first = self.tail.next_sequence;
         let mut lines = Vec::with_capacity(group.len() * LINE_BYTES);
         let mut hashes = Vec::with_capacity(group.len());
         let mut sequence = first;
@@ -263,7 +315,7 @@ impl Writer {
             count: u32::try_from(group.len()).map_err(Error::internal)?,
             earliest: times().min().unwrap_or(Timestamp(0)),
             latest: times().max().unwrap_or(Timestamp(0)),
-            previous: self.head,
+            previous: self.tail.head,
             root: audit::tree_root(hashes),
         };
         let compressed = self.compressor.compress(&lines).map_err(Error::internal)?;
@@ -288,11 +340,8 @@ fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
     }
 }
 
-fn refuse_all(group: Vec<Member>) {
-    const FAILED: Error = Error::Unavailable("the store is in its error state; the log names the cause");
-    for member in group {
-        let _ = member.reply.send(Err(FAILED));
-    }
+fn refuse(member: Member, error: Error) {
+    let _ = member.reply.send(Err(error));
 }
 
 fn forget_tokens(transaction: &WriteTransaction, now: Timestamp) -> Result<(), redb::Error> {

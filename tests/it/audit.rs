@@ -385,12 +385,15 @@ fn the_stored_chain_covers_every_record_across_a_restart() {
     let directories = firmware_sim::Directories {
         hsm: part("hsm"),
         device: part("device"),
-        software: part("software"),
+        software_root: part("software-root"),
+        software_private_key: part("software-private-key"),
         software_key: part("software-key"),
     };
-    let machine = firmware_sim::Machine::open(&directories, service.entropy.clone()).map_err(|_| ()).unwrap();
+    let machine = firmware_sim::Machine::open(&directories, service.entropy.clone(), Default::default())
+        .map_err(|_| ())
+        .unwrap();
     let settings = &service.config.store;
-    let (store, _) =
-        yaoku::store::Store::open(&service.config.data, &std::sync::Arc::new(machine), settings).unwrap();
+    let (env, machine) = (yaoku::env::Env::system(), std::sync::Arc::new(machine));
+    let (store, _) = yaoku::store::Store::open(&service.config.data, &machine, settings, &env).unwrap();
     assert_eq!(store.verify_audit().unwrap(), last + 1, "the record of describeSystem itself is the last");
 }

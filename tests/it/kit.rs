@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use ureq::Agent;
 use ureq::tls::{TlsConfig, TlsProvider};
 use yaoku::config::Config;
-use yaoku::env::{Clock, Env, SystemEntropy, Timestamp};
+use yaoku::env::{Clock, Disk, Env, SystemEntropy, Timestamp};
 use yaoku::server::{ReadyLine, Server};
 
 /// When every test begins: 2026-11-02T00:00:00Z, a Monday.
@@ -89,6 +89,21 @@ pub fn parallel<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Ve
     })
 }
 
+/// A client that takes every certificate.
+pub fn agent() -> Agent {
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .disable_verification(true)
+        .build();
+    Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .build()
+        .new_agent()
+}
+
 /// A running service.
 pub struct Service {
     /// Kept so that the data directory goes when the service does.
@@ -120,6 +135,7 @@ impl Service {
         config.openapi.listen = "127.0.0.1:0".parse().unwrap();
         config.access_point.listen = "127.0.0.1:0".parse().unwrap();
         config.cron.tick_seconds = 1;
+        config.store.reserve_bytes = 1 << 16;
         let plenty = yaoku::model::rate::Rate { openapi: 100_000, access_point: 100_000 };
         let rates = &mut config.rates;
         for rate in [
@@ -216,17 +232,7 @@ impl Service {
     /// A client that takes the certificate as it is: it is made out by the test's clock, and a client reads the real
     /// one. That the certificate verifies is shown on the real program.
     pub fn agent(&self) -> Agent {
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .disable_verification(true)
-            .build();
-        Agent::config_builder()
-            .tls_config(tls)
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build()
-            .new_agent()
+        agent()
     }
 
     /// All audit records of the first account and of the appliance, oldest first.
@@ -255,17 +261,16 @@ impl Drop for Service {
 
 impl Running {
     fn start(config: &Config, clock: &Clock, entropy: &Arc<Recorder>) -> (Self, ReadyLine) {
-        let (config, env) = (config.clone(), Env { clock: clock.clone(), entropy: entropy.clone() });
+        let (config, env) =
+            (config.clone(), Env { clock: clock.clone(), entropy: entropy.clone(), disk: Disk::System });
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ready_sender, ready) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                let server = if yaoku::server::is_initialised(&config).unwrap() {
-                    start_again(&config, &env).await
-                } else {
+                if !yaoku::server::is_initialised(&config).unwrap() {
                     yaoku::server::initialise(&config, &env).await.unwrap();
-                    Server::start(&config, &env).await.unwrap()
-                };
+                }
+                let server = Server::start(&config, &env).await.unwrap();
                 ready_sender.send(server.ready.clone()).unwrap();
                 let _ = stopped.await;
                 server.stop().await;
@@ -274,19 +279,6 @@ impl Running {
         let ready = ready.recv_timeout(Duration::from_secs(60)).expect("the service starts");
         (Self { stop, thread }, ready)
     }
-}
-
-/// Starts the service; waits while threads of the one that just stopped still hold the database.
-async fn start_again(config: &Config, env: &Env) -> Server {
-    for _ in 0..500 {
-        match Server::start(config, env).await {
-            Err(error) if format!("{error:?}").contains("DatabaseAlreadyOpen") => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            started => return started.unwrap(),
-        }
-    }
-    panic!("the database is still open ten seconds after the service stopped");
 }
 
 /// An answer as it came.
@@ -298,15 +290,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The result object; panics with the whole answer if there is none.
-    pub fn result(&self) -> Value {
+    /// The result object; nothing if the call was refused.
+    pub fn success(&self) -> Option<&Value> {
         let result = match self.body["statusCode"].as_u64() {
             Some(800) => &self.body["returnObj"]["result"],
             Some(_) => &self.body["result"],
             None => &self.body["data"],
         };
-        assert!(self.status == 200 && !result.is_null(), "not a success: {self:?}");
-        result.clone()
+        (self.status == 200 && !result.is_null()).then_some(result)
+    }
+
+    /// The result object; panics with the whole answer if there is none.
+    pub fn result(&self) -> Value {
+        self.success().unwrap_or_else(|| panic!("not a success: {self:?}")).clone()
     }
 
     /// The error code; panics if the call succeeded.
@@ -386,6 +382,13 @@ impl OpenApi {
         self.send(self.request(path, body.to_string().as_bytes()))
     }
 
+    /// Calls an operation of a service that may be about to end.
+    pub fn try_call(&self, path: &str, body: &Value) -> Result<Answer, ureq::Error> {
+        let request = self.request(path, body.to_string().as_bytes());
+        let authorization = request.authorization();
+        try_send(&self.agent, "POST", &self.url(&request), &request.headers(&authorization), &request.body)
+    }
+
     /// Calls an operation that must succeed.
     pub fn ok(&self, path: &str, body: Value) -> Value {
         self.call(path, body).result()
@@ -420,12 +423,7 @@ impl OpenApi {
     /// Signs and sends.
     pub fn send(&self, request: EopRequest) -> Answer {
         let authorization = request.authorization();
-        let headers = [
-            ("content-type", "application/json"),
-            ("ctyun-eop-request-id", request.id.as_str()),
-            ("Eop-date", request.date.as_str()),
-            ("Eop-Authorization", authorization.as_str()),
-        ];
+        let headers = request.headers(&authorization);
         send(&self.agent, request.method, &self.url(&request), &headers, &request.body)
     }
 
@@ -437,6 +435,16 @@ impl OpenApi {
 }
 
 impl EopRequest {
+    /// The headers of a request with this `Eop-Authorization`.
+    pub fn headers<'a>(&'a self, authorization: &'a str) -> [(&'static str, &'a str); 4] {
+        [
+            ("content-type", "application/json"),
+            ("ctyun-eop-request-id", &self.id),
+            ("Eop-date", &self.date),
+            ("Eop-Authorization", authorization),
+        ]
+    }
+
     /// The value of `Eop-Authorization` (contract 2.1).
     pub fn authorization(&self) -> String {
         let body_hash = hex::encode(Sha256::digest(&self.body));
@@ -475,9 +483,24 @@ pub struct AccessPoint {
 impl AccessPoint {
     /// Calls an operation by its path.
     pub fn call(&self, path: &str, body: Value) -> Answer {
-        let (date, text) = (access_point_date(self.clock.now()), body.to_string());
-        let mac = self.mac(path, &body, &date);
-        self.send(path, &date, &mac, text.as_bytes())
+        self.try_call(path, &body).unwrap()
+    }
+
+    /// Calls an operation of a service that may be about to end.
+    pub fn try_call(&self, path: &str, body: &Value) -> Result<Answer, ureq::Error> {
+        let date = access_point_date(self.clock.now());
+        let mac = self.mac(path, body, &date);
+        let (headers, url) = (self.headers(&date, &mac), format!("{}{path}", self.endpoint));
+        try_send(&self.agent, "POST", &url, &headers, body.to_string().as_bytes())
+    }
+
+    fn headers<'a>(&'a self, date: &'a str, mac: &'a str) -> [(&'static str, &'a str); 4] {
+        [
+            ("content-type", "application/json"),
+            ("accessKey", &self.access_key),
+            ("requestDate", date),
+            ("hmac", mac),
+        ]
     }
 
     /// Calls an operation that must succeed.
@@ -504,13 +527,7 @@ impl AccessPoint {
 
     /// Sends by any method with the given date and MAC.
     pub fn send_with(&self, method: &str, path: &str, date: &str, mac: &str, body: &[u8]) -> Answer {
-        let headers = [
-            ("content-type", "application/json"),
-            ("accessKey", self.access_key.as_str()),
-            ("requestDate", date),
-            ("hmac", mac),
-        ];
-        send(&self.agent, method, &format!("{}{path}", self.endpoint), &headers, body)
+        send(&self.agent, method, &format!("{}{path}", self.endpoint), &self.headers(date, mac), body)
     }
 
     /// The value of `hmac` (contract 2.2) for a body of scalars.

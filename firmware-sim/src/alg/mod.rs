@@ -4,8 +4,10 @@
 
 pub(crate) mod aes_gcm;
 pub(crate) mod aes_gcm_siv;
+pub(crate) mod argon2id;
 pub(crate) mod hkdf;
 pub(crate) mod sha256;
+pub(crate) mod sm2;
 pub(crate) mod sm3;
 pub(crate) mod sm4_gcm;
 #[cfg(test)]

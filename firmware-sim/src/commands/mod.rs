@@ -3,6 +3,7 @@
 
 pub(crate) mod credential;
 pub(crate) mod data_key;
+pub(crate) mod device;
 pub(crate) mod digest;
 pub(crate) mod keys;
 pub(crate) mod mac;

@@ -24,8 +24,8 @@ const CIPHERTEXT_AT: usize = 1 + NONCE_BYTES;
 //          13   n  ciphertext, as long as the plaintext
 //        13+n  16  tag
 //
-// AES-256-GCM-SIV under the storage domain key, HKDF-SHA-256 of the device partition's HSM wrapping key with a
-// label; associated data = format ‖ place.
+// AES-256-GCM-SIV under the key of the storage domain, which lies in a slot of the machine; associated data =
+// format ‖ place.
 
 /// Seals bytes to the place they are stored at (design section 7).
 pub struct Seal {

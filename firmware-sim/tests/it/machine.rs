@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use firmware_sim::{Algorithm, Custody, DigestSm3, Fault, GenerateKey, Machine, PartitionId, Random, State};
+use firmware_sim::{
+    Algorithm, Custody, DigestSm3, Fault, GenerateKey, Machine, Options, PartitionId, Random, State,
+};
 
 use crate::support::{Bench, Mood, NAME, Script, TENANT, damage, directories, encrypt, files};
 
@@ -32,14 +34,14 @@ fn keys_survive_a_restart() {
 fn a_second_initialisation_is_refused() {
     let bench = Bench::new();
     let before = files(&bench.folder).map(|file| fs::read(file).expect("a file"));
-    let outcome = Machine::initialise(&directories(&bench.folder), bench.script.clone());
+    let outcome = Machine::initialise(&directories(&bench.folder), bench.script.clone(), Options::default());
     assert!(matches!(outcome, Err(Fault::AlreadyInitialised)));
     assert_eq!(files(&bench.folder).map(|file| fs::read(file).expect("a file")), before);
 }
 
 #[test]
 fn any_one_file_forbids_initialisation_and_its_absence_the_start() {
-    for number in 0..6 {
+    for number in 0..7 {
         let bench = Bench::new();
         let file = &files(&bench.folder)[number];
         let bytes = fs::read(file).expect("a file");
@@ -47,11 +49,14 @@ fn any_one_file_forbids_initialisation_and_its_absence_the_start() {
         assert!(matches!(bench.try_open(), Err(Fault::Storage(_))), "without file {number}");
 
         let empty = tempfile::tempdir().expect("a temporary directory");
-        assert!(matches!(Machine::open(&directories(&empty), Script::new()), Err(Fault::NotInitialised)));
+        assert!(matches!(
+            Machine::open(&directories(&empty), Script::new(), Options::default()),
+            Err(Fault::NotInitialised)
+        ));
         let lonely = &files(&empty)[number];
         fs::create_dir_all(lonely.parent().expect("in a directory")).expect("a directory");
         fs::write(lonely, bytes).expect("a file");
-        let outcome = Machine::initialise(&directories(&empty), Script::new());
+        let outcome = Machine::initialise(&directories(&empty), Script::new(), Options::default());
         assert!(matches!(outcome, Err(Fault::AlreadyInitialised)), "with file {number}");
     }
 }
@@ -82,7 +87,8 @@ fn no_file_stands_in_for_another() {
     let (bench, other) = (Bench::new(), Bench::new());
     // Another machine draws other keys: the script runs on.
     let reinitialised = tempfile::tempdir().expect("a temporary directory");
-    Machine::initialise(&directories(&reinitialised), bench.script.clone()).expect("an empty directory");
+    Machine::initialise(&directories(&reinitialised), bench.script.clone(), Options::default())
+        .expect("an empty directory");
     let (own, strange) = (files(&bench.folder), files(&reinitialised));
     for (own, strange) in own.iter().zip(&strange) {
         let whole = fs::read(own).expect("a file");

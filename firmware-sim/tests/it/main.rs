@@ -1,6 +1,7 @@
 //! The cipher machine as its users see it: public commands, files in temporary directories, scripted entropy.
 
 mod commands;
+mod custody;
 mod frames;
 mod machine;
 mod openssl;

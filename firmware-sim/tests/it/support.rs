@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use firmware_sim::{
     Algorithm, Custody, Decrypt, Directories, Encrypt, Entropy, EntropyFailed, Fault, Frame, GenerateKey,
-    KeyName, Machine, PartitionId, Released, WrappedKey,
+    KeyName, Machine, Options, PartitionId, Released, WrappedKey,
 };
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -90,20 +90,22 @@ pub fn directories(folder: &TempDir) -> Directories {
     Directories {
         hsm: part("hsm"),
         device: part("device"),
-        software: part("software"),
+        software_root: part("software_root"),
+        software_private_key: part("software_private_key"),
         software_key: part("software_key"),
     }
 }
 
-/// The machine's six files.
-pub fn files(folder: &TempDir) -> [PathBuf; 6] {
+/// The machine's seven files.
+pub fn files(folder: &TempDir) -> [PathBuf; 7] {
     [
         "device/device.key",
         "software_key/root.key",
         "hsm/slots.bin",
-        "software/root.bin",
+        "software_root/root.bin",
         "hsm/partitions.bin",
-        "software/partitions.bin",
+        "software_root/partitions.bin",
+        "software_private_key/private.bin",
     ]
     .map(|file| folder.path().join(file))
 }
@@ -113,7 +115,8 @@ impl Bench {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let script = Script::new();
-        let machine = Machine::initialise(&directories(&folder), script.clone()).expect("an empty directory");
+        let machine = Machine::initialise(&directories(&folder), script.clone(), Options::default())
+            .expect("an empty directory");
         machine.create_partition(TENANT).expect("a partition");
         Self { folder, script, machine }
     }
@@ -122,12 +125,13 @@ impl Bench {
     pub fn reopen(self) -> Self {
         let Self { folder, script, machine } = self;
         drop(machine);
-        let machine = Machine::open(&directories(&folder), script.clone()).expect("the files of a machine");
+        let machine = Machine::open(&directories(&folder), script.clone(), Options::default())
+            .expect("the files of a machine");
         Self { folder, script, machine }
     }
 
     pub fn try_open(&self) -> Result<Machine, Fault> {
-        Machine::open(&directories(&self.folder), self.script.clone())
+        Machine::open(&directories(&self.folder), self.script.clone(), Options::default())
     }
 
     pub fn key(&self, algorithm: Algorithm) -> WrappedKey {
