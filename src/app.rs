@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix::ArbiterHandle;
-use firmware_sim::{Command, Machine, PartitionId};
+use firmware_sim::{Command, DevicePublicKey, DeviceSign, Machine, PartitionId};
 
 use crate::actors::{CipherMachine, Keepers};
 use crate::config::Config;
@@ -14,10 +14,11 @@ use crate::error::{Error, Result};
 use crate::ids::InstanceId;
 use crate::model::access_point::AccessPoint;
 use crate::model::account::{Account, User};
+use crate::model::checkpoint::{PublicKey, Signed, Statement};
 use crate::model::credential::Credential;
 use crate::model::instance::Instance;
 use crate::model::key::Key;
-use crate::store::Store;
+use crate::store::{Store, Trail};
 
 /// One running appliance.
 pub struct App {
@@ -86,6 +87,29 @@ impl App {
         let instance = self.instance(instance)?;
         instance.check_running()?;
         self.machine.run(PartitionId(*instance.partition.as_bytes()), command).await
+    }
+
+    /// The public key of the device that signs the audit trail.
+    pub async fn device_key(&self) -> Result<PublicKey> {
+        let point = self.machine.run(PartitionId::DEVICE, DevicePublicKey).await?;
+        PublicKey::from_point(point).ok_or_else(|| Error::internal("the device's public key is malformed"))
+    }
+
+    /// Has the device sign a statement.
+    pub async fn sign(&self, statement: &Statement) -> Result<Signed> {
+        let (key, text) = (self.device_key().await?, statement.text());
+        let command = DeviceSign { message: text.clone().into_bytes() };
+        let signature = self.machine.run(PartitionId::DEVICE, command).await?;
+        Ok(Signed::by_device(text, &key, &signature))
+    }
+
+    /// Reads from the audit trail on a thread of its own: it may take a second.
+    pub async fn read_trail<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Trail<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || store.trail(work)).await.map_err(Error::internal)?
     }
 
     /// A service that some record names.

@@ -69,6 +69,14 @@ operations! {
     ops::system::DescribeSystem: "describeSystem" ["/system/describeSystem"] "iam:describeSystem" Read OtherRead OPENAPI Tenant "查询系统信息" "Describe system";
     // contract 5.14
     ops::audit::QueryAudit: "queryAudit" ["/audit/queryAudit"] "iam:queryAudit" Read OtherRead OPENAPI Tenant "查询审计记录" "Query audit records";
+    ops::audit::DescribeAudit: "describeAudit" ["/audit/describeAudit"] "iam:describeAudit" Read OtherRead OPENAPI Tenant "查询审计记录详情" "Describe audit record";
+    ops::audit_export::ExportAudit: "exportAudit" ["/audit/exportAudit"] "iam:exportAudit" Read OtherRead OPENAPI Tenant "导出审计记录" "Export audit records";
+    ops::audit_trail::VerifyAudit: "verifyAudit" ["/audit/verifyAudit"] "iam:verifyAudit" Read OtherRead OPENAPI Administrator "校验审计记录" "Verify audit trail";
+    // cron and the start submit these
+    ops::audit_trail::SignAuditCheckpoint: "signAuditCheckpoint" [] "iam:signAuditCheckpoint" Write Unlimited INTERNAL Administrator "签署审计检查点" "Sign audit checkpoint";
+    ops::audit_trail::MoveAudit: "moveAudit" [] "iam:moveAudit" Write Unlimited INTERNAL Administrator "归档审计记录" "Move audit records to segment files";
+    ops::audit_trail::DeleteExpiredAudit: "deleteExpiredAudit" [] "iam:deleteExpiredAudit" Write Unlimited INTERNAL Administrator "删除到期审计记录" "Delete expired audit records";
+    ops::audit_trail::NoteAuditRollback: "noteAuditRollback" [] "iam:noteAuditRollback" Write Unlimited INTERNAL Administrator "记录审计回滚" "Note audit rollback";
 }
 
 static BY_PATH: LazyLock<HashMap<&'static str, &'static Row>> = LazyLock::new(|| {

@@ -26,6 +26,7 @@ pub struct Config {
     pub tls: Tls,
     pub http: Http,
     pub store: Store,
+    pub audit: Audit,
     pub custody: Custody,
     pub self_test: SelfTest,
     pub keepers: Keepers,
@@ -116,6 +117,17 @@ pub struct Store {
     pub audit_places: usize,
     pub reserve_bytes: u64,
     pub reopen_milliseconds: u64,
+}
+
+/// The audit trail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Audit {
+    pub checkpoint_seconds: u64,
+    pub heads_file: PathBuf,
+    pub tail_blocks: u64,
+    pub retention_days: u64,
 }
 
 /// Where the cipher machine keeps its files.
@@ -216,6 +228,9 @@ impl Config {
             ("store.cache_bytes", config.store.cache_bytes as u64, 1 << 16, 1 << 40),
             ("store.reserve_bytes", config.store.reserve_bytes, 1 << 16, 1 << 40),
             ("store.reopen_milliseconds", config.store.reopen_milliseconds, 1, 60_000),
+            ("audit.checkpoint_seconds", config.audit.checkpoint_seconds, 1, day),
+            ("audit.tail_blocks", config.audit.tail_blocks, 1, 1_000_000),
+            ("audit.retention_days", config.audit.retention_days, 0, 100 * 366),
             ("http.workers", config.http.workers as u64, 0, 512),
             ("http.connections_max", config.http.connections_max as u64, 1, 1_000_000),
             ("http.head_seconds", config.http.head_seconds, 1, 3600),

@@ -12,6 +12,7 @@ use crate::gateway::Gateway;
 use crate::ids::KeyId;
 use crate::model::alias::KeyRef;
 use crate::model::record::Kind;
+use crate::ops::audit_trail::{DeleteExpiredAudit, MoveAudit, SignAuditCheckpoint};
 use crate::ops::rotation::RotateDueKey;
 
 /// Due records that one tick takes up.
@@ -49,13 +50,28 @@ impl Actor for Cron {
 
 /// One tick. A failure is logged and tried again at the next one.
 async fn tick_once(gateway: &Gateway) {
-    for result in [rotate(gateway).await, gateway.sweep().await] {
+    for result in [rotate(gateway).await, keep_audit(gateway).await, gateway.sweep().await] {
         if let Err(error) = result {
             tracing::warn!(event = "tick", %error, "a scheduled job failed; the next tick tries again");
         }
     }
     let app = gateway.app();
     *app.last_tick.lock().unwrap_or_else(PoisonError::into_inner) = app.env.clock.monotonic();
+}
+
+/// Signs, moves and deletes what is due of the audit trail.
+async fn keep_audit(gateway: &Gateway) -> Result<()> {
+    let app = gateway.app();
+    if SignAuditCheckpoint::is_due(app)? {
+        gateway.submit(SignAuditCheckpoint {}).await?;
+    }
+    if MoveAudit::is_due(app)? {
+        gateway.submit(MoveAudit {}).await?;
+    }
+    if DeleteExpiredAudit::is_due(app) {
+        gateway.submit(DeleteExpiredAudit {}).await?;
+    }
+    Ok(())
 }
 
 /// Gives every key that is due its next version.

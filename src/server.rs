@@ -1,6 +1,7 @@
 //! Start and stop, in order: data directory, cipher machine, store, keepers, gateway, listeners, cron; and back. While
 //! the machine is locked only the listeners run, before a shut door.
 
+pub mod audit;
 pub mod custody;
 mod unlocking;
 
@@ -163,7 +164,7 @@ fn sync(directory: &Path) -> Result<()> {
 
 impl Core {
     fn start(config: &Config, env: &Env, machine: Arc<Machine>, lock: DirectoryLock) -> Result<Self> {
-        let (store, writer) = Store::open(&config.data, &machine, &config.store, env)?;
+        let (store, writer) = Store::open(&config.data, &machine, audit::heads(config)?, &config.store, env)?;
         let keepers = Arbiter::new();
         let app = App::new(config.clone(), env.clone(), machine, store.clone(), &keepers.handle());
         let gateway = Arc::new(Gateway::new(Arc::new(app))?);
@@ -237,6 +238,7 @@ impl Server {
         let _ = core.gateway.app().access_point_address.set(self.listeners.access_point);
         let refused = self.door.open(Arc::clone(&core.gateway));
         core.gateway.record_locked(refused).await?;
+        audit::begin(&self.config, &core.gateway).await?;
         let scheduler = Arc::clone(&core.gateway);
         let cron = Arbiter::new();
         Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));
@@ -271,6 +273,7 @@ impl Server {
         cron.stop();
         let _ = cron.join();
         let _ = fs::remove_file(self.config.data.join(READY));
+        audit::end(&core.gateway).await;
         core.stop();
     }
 

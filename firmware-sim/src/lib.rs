@@ -90,7 +90,9 @@ mod wrapped;
 pub use crate::command::{Command, Lane};
 pub use crate::commands::credential::{CredentialMac, GenerateCredential, MAC_MESSAGES_MAX};
 pub use crate::commands::data_key::{DATA_KEY_BYTES_MAX, GenerateDataKey, GenerateDataKeyWithoutPlaintext};
-pub use crate::commands::device::{DevicePublicKey, DeviceSign, SIGNED_MESSAGE_BYTES_MAX};
+pub use crate::commands::device::{
+    DevicePublicKey, DeviceSign, SIGNED_MESSAGE_BYTES_MAX, is_device_signature,
+};
 pub use crate::commands::digest::DigestSm3;
 pub use crate::commands::keys::GenerateKey;
 pub use crate::commands::mac::HmacSm3;

@@ -149,7 +149,10 @@ fn new_passphrase(passphrases: &Passphrases) -> Result<Zeroizing<Vec<u8>>, Box<d
 }
 
 /// The first line of the file, or what the terminal or standard input says.
-fn passphrase(prompt: &str, file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Box<dyn std::error::Error>> {
+pub(super) fn passphrase(
+    prompt: &str,
+    file: Option<&Path>,
+) -> Result<Zeroizing<Vec<u8>>, Box<dyn std::error::Error>> {
     let line = match file {
         Some(path) => {
             let file = std::fs::File::open(path);

@@ -1,6 +1,7 @@
 //! The command line: arguments become settings and one sub-command runs. What it does on a running service goes over
 //! the OpenAPI plane, signed like any other client's call.
 
+mod audit;
 mod call;
 mod client;
 mod custody;
@@ -48,6 +49,8 @@ enum Command {
     EncryptFile(call::EncryptArguments),
     /// Decrypt a file made by encrypt-file
     DecryptFile(call::DecryptArguments),
+    /// Export audit records, or verify an export
+    Audit(audit::AuditArguments),
     /// Print the effective settings as TOML
     Config(Settings),
     /// Print the version
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Call(arguments) => call::call(arguments, env),
         Command::EncryptFile(arguments) => call::encrypt(arguments, env),
         Command::DecryptFile(arguments) => call::decrypt(arguments, env),
+        Command::Audit(arguments) => audit::audit(arguments, env),
         Command::Config(settings) => {
             settings.load().map_err(Into::into).map(|config| print(&config.to_toml()))
         }

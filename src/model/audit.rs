@@ -154,6 +154,14 @@ fn level(wire: Option<&Wire>) -> &'static str {
     }
 }
 
+/// The sequence number in an event id of this installation.
+pub fn sequence_of(installation: &[u8; 16], id: &Uuid) -> Option<u64> {
+    let number = id.as_bytes().last_chunk().map(|bytes| u64::from_be_bytes(*bytes))?;
+    // The two highest bits say what form of id it is.
+    let sequence = number & (u64::MAX >> 2);
+    (event_id(installation, sequence) == *id).then_some(sequence)
+}
+
 /// A UUID-shaped id that follows from the installation and the sequence number.
 fn event_id(installation: &[u8; 16], sequence: u64) -> Uuid {
     let mut bytes = *installation;
@@ -209,19 +217,23 @@ pub fn record_hash(line: &[u8]) -> Hash {
     hash.finalize().into()
 }
 
-/// Root of the hash tree: nodes are SM3 of a one byte and both children; an odd node rises unchanged.
+/// Hash of an inner node: SM3 of a one byte and both children.
+pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    let mut hash = Sm3::new();
+    hash.update([1]);
+    hash.update(left);
+    hash.update(right);
+    hash.finalize().into()
+}
+
+/// Root of the hash tree: an odd node rises unchanged. So the left subtree is over the largest power of two below the
+/// number of records.
 pub fn tree_root(mut level: Vec<Hash>) -> Hash {
     while level.len() > 1 {
         level = level
             .chunks(2)
             .map(|pair| match pair {
-                [left, right] => {
-                    let mut hash = Sm3::new();
-                    hash.update([1]);
-                    hash.update(left);
-                    hash.update(right);
-                    hash.finalize().into()
-                }
+                [left, right] => node_hash(left, right),
                 odd => odd.first().copied().unwrap_or(GENESIS),
             })
             .collect();

@@ -1,15 +1,19 @@
-//! Searching the audit records (contract 5.14).
+//! Searching and describing audit records (contract 5.14).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::Operation;
 use crate::api::{Call, Moment};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::model::audit::sequence_of;
+use crate::model::checkpoint::Statement;
+use crate::model::evidence;
 use crate::model::principal::Principal;
 use crate::model::text::{Number, Text};
-use crate::store::Query;
+use crate::store::{Query, Trail};
 
 type Filter = Option<Text<0, 128>>;
 
@@ -58,17 +62,21 @@ pub struct AuditPage {
     pub next_cursor: Option<String>,
 }
 
+/// Whether a record is the caller's to see: those of its account; for administrators also those that belong to none.
+pub fn sees_record(principal: &Principal, record: &Map<String, Value>) -> bool {
+    let owner = record.get("accountId").and_then(Value::as_str);
+    match principal {
+        Principal::User { account, administrator, .. } => {
+            owner.map_or(*administrator, |owner| owner == account.to_string())
+        }
+        Principal::AccessPoint { .. } => false,
+        Principal::System => true,
+    }
+}
+
 impl QueryAudit {
     fn keeps(&self, record: &Map<String, Value>, principal: &Principal) -> bool {
         let text = |name: &str| record.get(name).and_then(Value::as_str);
-        let owner = text("accountId");
-        let mine = match principal {
-            Principal::User { account, administrator, .. } => {
-                owner.map_or(*administrator, |owner| owner == account.to_string())
-            }
-            Principal::AccessPoint { .. } => false,
-            Principal::System => true,
-        };
         let equal = |filter: &Filter, name: &str| {
             filter.as_ref().is_none_or(|wanted| text(name).is_some_and(|value| value == wanted.as_str()))
         };
@@ -79,7 +87,8 @@ impl QueryAudit {
             })
         };
         let failed = text("errorCode").is_some();
-        mine && equal(&self.event_name, "eventName")
+        sees_record(principal, record)
+            && equal(&self.event_name, "eventName")
             && equal(&self.event_type, "eventType")
             && equal(&self.event_source, "eventSource")
             && equal(&self.event_level, "eventLevel")
@@ -92,17 +101,81 @@ impl QueryAudit {
     }
 }
 
+/// What a search can skip whole stretches of the trail by.
+fn values(query: &QueryAudit) -> Vec<(&'static str, String)> {
+    let filters = [
+        ("eventName", &query.event_name),
+        ("resourceType", &query.resource_type),
+        ("resourceId", &query.resource_id),
+        ("userName", &query.user_name),
+        ("accessKey", &query.access_key),
+        ("sourceIp", &query.source_ip),
+    ];
+    filters
+        .into_iter()
+        .filter_map(|(name, filter)| Some((name, filter.as_ref()?.as_str().to_owned())))
+        .collect()
+}
+
 impl Operation for QueryAudit {
     type Output = AuditPage;
 
     async fn run(self, call: &Call, app: &App) -> Result<AuditPage> {
-        let found = app.store.search(&Query {
-            before: self.cursor.map(Number::get),
-            from: self.start_time.map(|moment| moment.0),
-            to: self.end_time.map(|moment| moment.0),
-            limit: self.page_size.map_or(10, Number::size),
-            keep: &|record| self.keeps(record, &call.principal),
-        })?;
+        let principal = call.principal.clone();
+        let search = move |trail: &Trail<'_>| {
+            trail.search(&Query {
+                before: self.cursor.map(Number::get),
+                from: self.start_time.map(|moment| moment.0),
+                to: self.end_time.map(|moment| moment.0),
+                limit: self.page_size.map_or(10, Number::size),
+                values: values(&self),
+                keep: &|record| self.keeps(record, &principal),
+            })
+        };
+        let found = app.read_trail(search).await?;
         Ok(AuditPage { records: found.records, next_cursor: found.next.map(|next| next.to_string()) })
+    }
+}
+
+/// Shows one record, and its proof.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeAudit {
+    /// Which record.
+    pub event_id: Uuid,
+}
+
+/// One record with its proof.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribedAudit {
+    /// The record.
+    pub record: Map<String, Value>,
+    /// An export of its block, in which every other record is withheld: `yaoku audit verify` checks it.
+    pub evidence: String,
+}
+
+impl Operation for DescribeAudit {
+    type Output = DescribedAudit;
+
+    async fn run(self, call: &Call, app: &App) -> Result<DescribedAudit> {
+        const MISSING: Error = Error::ResourceNotFound("audit record");
+        let installation = *app.store.installation();
+        let sequence = sequence_of(&installation, &self.event_id).ok_or(MISSING)?;
+        let block = app.read_trail(move |trail| trail.block_of(sequence)).await?.ok_or(MISSING)?;
+        let lines: Vec<&str> = block.lines.lines().collect();
+        let place = usize::try_from(sequence - block.header.first).map_err(Error::internal)?;
+        let line = *lines.get(place).ok_or(MISSING)?;
+        let record: Map<_, _> = serde_json::from_str(line).map_err(Error::internal)?;
+        if !sees_record(&call.principal, &record) {
+            return Err(MISSING);
+        }
+        let mut text = String::new();
+        evidence::write_opening(&mut text, &installation, app.device_key().await?.to_pem());
+        let shown = evidence::write_block(&mut text, &block.header, &lines, |other| other == line);
+        let range = (block.header.first, block.last(), shown);
+        let statement = Statement::export(&installation, range, &block.header.hash(), call.now);
+        evidence::write_end(&mut text, app.sign(&statement).await?);
+        Ok(DescribedAudit { record, evidence: text })
     }
 }

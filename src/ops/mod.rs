@@ -6,6 +6,8 @@ pub mod access_point;
 pub mod account;
 pub mod alias;
 pub mod audit;
+pub mod audit_export;
+pub mod audit_trail;
 pub mod credential;
 pub mod data_key;
 pub mod integrity;

@@ -44,7 +44,7 @@ impl Operation for DescribeSystem {
     type Output = SystemView;
 
     async fn run(self, call: &Call, app: &App) -> Result<SystemView> {
-        let (audit_records, _, head) = app.store.audit_head()?;
+        let (audit_records, head) = app.store.audit_head()?;
         let device = app.machine.device();
         Ok(SystemView {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::trail::TrailEdit;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::record::{List, Listing, Record};
@@ -13,6 +14,7 @@ pub struct Changes {
     pub(super) edits: Vec<Edit>,
     pub(super) limits: Vec<Limit>,
     pub(super) token: Option<(TokenKey, Remembered)>,
+    pub(super) trail: Option<TrailEdit>,
 }
 
 /// The derived rows of a record.
@@ -77,9 +79,14 @@ impl Changes {
         self.token = Some((key, first));
     }
 
+    /// Changes the audit trail itself.
+    pub fn trail(&mut self, edit: TrailEdit) {
+        self.trail = Some(edit);
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty() && self.token.is_none()
+        self.edits.is_empty() && self.token.is_none() && self.trail.is_none()
     }
 
     fn edit<R: Record>(&mut self, before: Option<&R>, after: Option<&R>, conflict: Error) -> Result<()> {

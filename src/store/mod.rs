@@ -4,6 +4,7 @@
 
 mod changes;
 mod file;
+mod heads;
 mod lock;
 mod reserve;
 mod sealer;
@@ -16,27 +17,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use firmware_sim::Machine;
-use redb::{Builder, ReadTransaction, ReadableTable, ReadableTableMetadata};
+use redb::{Builder, ReadTransaction, ReadableTable};
 use tokio::sync::{mpsc, oneshot};
 
 pub use changes::{Changes, Remembered, TokenKey};
 pub use file::Condition;
+pub use heads::HeadsFile;
 pub use lock::DirectoryLock;
-pub use trail::{Found, Query};
+pub use trail::{Anchor, Block, Check, Found, Query, Trail, TrailEdit, day};
 pub use writer::{CommitFigures, Entry, EopTrace};
 
 use crate::config;
 use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
+use crate::model::audit::Hash;
 use crate::model::record::{List, Record};
 use file::{DatabaseFile, FAILED, Trouble};
 use reserve::Reserve;
 use sealer::Sealer;
 use tables::{COUNTS, DUE, LISTS, RECORDS, REPLAYS, TOKENS, ZONES};
+use trail::Segments;
 use writer::{Member, Order};
 
 const FILE: &str = "yaoku.redb";
+/// The directory of the audit segments.
+const SEGMENTS: &str = "audit";
 
 /// A handle to the store; cheap to clone.
 #[derive(Clone)]
@@ -51,6 +57,8 @@ struct Inner {
     installation: [u8; 16],
     replay_key: [u8; 32],
     figures: Arc<CommitFigures>,
+    segments: Segments,
+    heads: HeadsFile,
     /// The place of the order to end: a full queue cannot keep the store from closing.
     last: Mutex<Option<mpsc::OwnedPermit<Order>>>,
 }
@@ -137,6 +145,7 @@ impl Store {
     pub fn open(
         directory: &Path,
         machine: &Arc<Machine>,
+        heads: HeadsFile,
         settings: &config::Store,
         env: &Env,
     ) -> Result<(Self, Writer)> {
@@ -150,6 +159,8 @@ impl Store {
         let wrong = |_| Error::internal("the database's secrets are damaged");
         let installation: [u8; 16] = installation.try_into().map_err(wrong)?;
         let replay_key: [u8; 32] = replay_key.try_into().map_err(wrong)?;
+        let segments = Segments::open(directory.join(SEGMENTS))?;
+        segments.settle(Trail::of(&snapshot, &segments, &sealer)?.tail_first()?)?;
         drop(snapshot);
         let figures = Arc::new(CommitFigures::default());
         let (queue, members) = mpsc::channel(settings.audit_places + 1);
@@ -171,7 +182,7 @@ impl Store {
         let thread =
             std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(members));
         let thread = thread.map_err(Error::internal)?;
-        let inner = Inner { file, sealer, installation, replay_key, figures, last };
+        let inner = Inner { file, sealer, installation, replay_key, figures, segments, heads, last };
         Ok((Self { inner: Arc::new(inner), queue }, Writer(thread)))
     }
 
@@ -372,32 +383,44 @@ impl Store {
         })
     }
 
-    /// How many audit records and blocks there are, and the hash of the last block.
-    pub fn audit_head(&self) -> Result<(u64, u64, crate::model::audit::Hash)> {
-        self.read(|snapshot| {
-            let table = snapshot.open_table(tables::AUDIT).map_err(Error::internal)?;
-            let blocks = table.len().map_err(Error::internal)?;
-            let Some((key, sealed)) = table.last().map_err(Error::internal)? else {
-                return Ok((0, blocks, crate::model::audit::GENESIS));
-            };
-            let block = trail::open(&self.inner.sealer, key.value(), sealed.value())?;
-            Ok((block.header.first + u64::from(block.header.count) - 1, blocks, block.header.hash()))
-        })
+    /// How many audit records there were from the first one on, and the hash of the last block.
+    pub fn audit_head(&self) -> Result<(u64, Hash)> {
+        self.trail(|trail| trail.head())
     }
 
     /// Searches the audit records, newest first.
     pub fn search(&self, query: &Query<'_>) -> Result<Found> {
-        self.read(|snapshot| {
-            let table = snapshot.open_table(tables::AUDIT).map_err(Error::internal)?;
-            trail::search(&table, &self.inner.sealer, query)
+        self.trail(|trail| trail.search(query))
+    }
+
+    /// Reads from the audit trail as one snapshot shows it.
+    pub fn trail<T>(&self, work: impl FnOnce(&Trail<'_>) -> Result<T>) -> Result<T> {
+        self.read(|snapshot| work(&Trail::of(snapshot, &self.inner.segments, &self.inner.sealer)?))
+    }
+
+    /// Writes the oldest audit blocks of the database to segment files. Returns the number of the last record that lies there
+    /// now; it counts once a call commits [`TrailEdit::Moved`].
+    pub fn move_audit(&self) -> Result<Option<u64>> {
+        self.trail(|trail| {
+            self.inner.segments.settle(trail.tail_first()?)?;
+            let frames = trail.frames_to_move()?;
+            self.inner.segments.append(&frames, &self.inner.sealer)?;
+            Ok(frames.last().map(|(_, frame)| frame.last()))
         })
     }
 
-    /// Checks the chain from the first block to the last: hashes, order, completeness. Returns the number of records.
-    pub fn verify_audit(&self) -> Result<u64> {
-        self.read(|snapshot| {
-            let table = snapshot.open_table(tables::AUDIT).map_err(Error::internal)?;
-            trail::verify(&table, &self.inner.sealer)
-        })
+    /// The days of audit records before a day, except the newest, and the number of their last record.
+    pub fn audit_days_before(&self, day: &str) -> Option<(Vec<String>, u64)> {
+        self.inner.segments.older_than(day)
+    }
+
+    /// Deletes the segment files whose records are all up to a number. A call has committed [`TrailEdit::Expired`] before.
+    pub fn delete_audit(&self, last: u64) -> Result<()> {
+        self.inner.segments.remove_up_to(last)
+    }
+
+    /// The heads that were published outside of the data directory.
+    pub fn heads(&self) -> &HeadsFile {
+        &self.inner.heads
     }
 }

@@ -10,7 +10,8 @@
 //! expiry   micros BE ‖ token key    → nothing
 //! replays  minute BE ‖ fingerprint  → nothing
 //! zones    access key               → zone of its dates, 1 byte
-//! audit    first sequence number    → sealed(header length ‖ header ‖ compressed lines)
+//! audit    first sequence number    → sealed(header ‖ compressed lines)      the tail: older blocks lie in segment files
+//! checkpoints  last sequence number → sealed(signed line)
 //! meta     name                     → value
 //! ```
 
@@ -36,6 +37,7 @@ pub const EXPIRY: Bytes = TableDefinition::new("expiry");
 pub const REPLAYS: Bytes = TableDefinition::new("replays");
 pub const ZONES: Bytes = TableDefinition::new("zones");
 pub const AUDIT: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit");
+pub const CHECKPOINTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("checkpoints");
 pub const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
 
 /// Version of this layout. A database with another one is refused.
@@ -93,6 +95,7 @@ pub fn initialise(
         transaction.open_table(table)?;
     }
     transaction.open_table(AUDIT)?;
+    transaction.open_table(CHECKPOINTS)?;
     let sealed = sealer.seal(b"meta/secrets", secrets.to_vec())?;
     {
         let mut meta = transaction.open_table(META)?;

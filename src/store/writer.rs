@@ -240,6 +240,9 @@ impl Writer {
         if !self.tail.running {
             tables::set_running(&transaction, true)?;
         }
+        for edit in group.iter().filter_map(|member| member.entry.changes.trail.as_ref()) {
+            trail::apply(&transaction, edit, &self.sealer)?;
+        }
         transaction.commit().map_err(Error::internal)?;
         self.tail = Tail { next_sequence, head, running: true };
         self.figures.commits.fetch_add(1, Ordering::Relaxed);

@@ -369,31 +369,3 @@ fn sequence_numbers_have_no_gaps_also_across_restarts() {
         assert_eq!(records.iter().filter(|record| record["requestId"] == id).count(), 1, "{id}");
     }
 }
-
-/// Reads the stored blocks of a stopped service and checks every hash from the first record to the last.
-#[test]
-fn the_stored_chain_covers_every_record_across_a_restart() {
-    let mut service = Service::start();
-    for _ in 0..20 {
-        service.admin().ok(CREATE, json!({}));
-    }
-    service.restart();
-    service.admin().refused("/cmkManage/enableKey", json!({}));
-    let last = service.admin().ok("/system/describeSystem", json!({}))["auditRecords"].as_u64().unwrap();
-    service.stop();
-    let part = |name: &str| service.config.data.join("machine").join(name);
-    let directories = firmware_sim::Directories {
-        hsm: part("hsm"),
-        device: part("device"),
-        software_root: part("software-root"),
-        software_private_key: part("software-private-key"),
-        software_key: part("software-key"),
-    };
-    let machine = firmware_sim::Machine::open(&directories, service.entropy.clone(), Default::default())
-        .map_err(|_| ())
-        .unwrap();
-    let settings = &service.config.store;
-    let (env, machine) = (yaoku::env::Env::system(), std::sync::Arc::new(machine));
-    let (store, _) = yaoku::store::Store::open(&service.config.data, &machine, settings, &env).unwrap();
-    assert_eq!(store.verify_audit().unwrap(), last + 1, "the record of describeSystem itself is the last");
-}

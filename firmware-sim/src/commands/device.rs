@@ -1,6 +1,7 @@
 //! The device's own key: it signs what the machine vouches for. Both commands run in the device's partition; any other
 //! answers `WrongPurpose`.
 
+use crate::alg::sm2;
 use crate::command::{Command, Lane, sealed};
 use crate::fault::Fault;
 use crate::partition::Partition;
@@ -41,5 +42,14 @@ impl Command for DevicePublicKey {
 
     fn execute(self, partition: &Partition) -> Result<Vec<u8>, Fault> {
         Ok(partition.signing_key()?.public().to_vec())
+    }
+}
+
+/// Whether a signature is one that [`DeviceSign`] made over this message under this public key. Needs no machine: whoever
+/// checks what a device signed has neither its keys nor its files.
+pub fn is_device_signature(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    match (public.try_into(), signature.try_into()) {
+        (Ok(public), Ok(signature)) => sm2::verify(public, message, signature).is_ok(),
+        (Err(_), _) | (_, Err(_)) => false,
     }
 }

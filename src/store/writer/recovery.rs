@@ -147,7 +147,7 @@ impl Tail {
             None => (1, GENESIS),
             Some((key, sealed)) => {
                 let block = trail::open(sealer, key.value(), sealed.value())?;
-                (block.header.first + u64::from(block.header.count), block.header.hash())
+                (block.last() + 1, block.header.hash())
             }
         };
         Ok(Self { next_sequence, head, running })
