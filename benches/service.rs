@@ -33,6 +33,8 @@ mod machine;
 mod options;
 #[path = "service/process.rs"]
 mod process;
+#[path = "service/recovery.rs"]
+mod recovery;
 #[path = "service/report.rs"]
 mod report;
 #[path = "service/signature.rs"]
@@ -90,6 +92,9 @@ fn bench(options: &Options) -> Result<(), String> {
         report.comparison();
         println!();
         commits(options, binary, sync, &mut report)?;
+        if options.records > 0 {
+            recovery::measure(options, binary, &mut report)?;
+        }
     }
     report.summary();
     if report.failures > 0 { Err(format!("{} calls failed", report.failures)) } else { Ok(()) }

@@ -17,6 +17,8 @@ use crate::ops::rotation::RotateDueKey;
 
 /// Due records that one tick takes up.
 const DUE_MAX: usize = 1000;
+/// Moves of audit records that one tick makes.
+const MOVES_MAX: usize = 200;
 
 /// The scheduler.
 pub struct Cron {
@@ -65,7 +67,10 @@ async fn keep_audit(gateway: &Gateway) -> Result<()> {
     if SignAuditCheckpoint::is_due(app)? {
         gateway.submit(SignAuditCheckpoint {}).await?;
     }
-    if MoveAudit::is_due(app)? {
+    for _ in 0..MOVES_MAX {
+        if !MoveAudit::is_due(app)? {
+            break;
+        }
         gateway.submit(MoveAudit {}).await?;
     }
     if DeleteExpiredAudit::is_due(app) {

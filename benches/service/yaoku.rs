@@ -40,14 +40,27 @@ pub struct Yaoku {
 struct Home {
     binary: PathBuf,
     directory: TempDir,
+    settings: &'static [(&'static str, &'static str)],
 }
 
 impl Yaoku {
     /// Starts `binary` on an empty data directory below `data_root`.
     pub fn start(binary: &Path, data_root: &Path) -> Result<Self, String> {
+        Self::start_with(binary, data_root, &[])
+    }
+
+    /// Starts it with some settings, named by their variables.
+    pub fn start_with(
+        binary: &Path,
+        data_root: &Path,
+        settings: &'static [(&'static str, &'static str)],
+    ) -> Result<Self, String> {
         let directory = tempfile::Builder::new().prefix("yaoku-bench-").tempdir_in(data_root);
-        let home =
-            Home { binary: binary.to_owned(), directory: directory.map_err(|error| error.to_string())? };
+        let home = Home {
+            binary: binary.to_owned(),
+            directory: directory.map_err(|error| error.to_string())?,
+            settings,
+        };
         Self::launch(home)
     }
 
@@ -60,6 +73,30 @@ impl Yaoku {
         Self::launch(self.home)
     }
 
+    /// Kills the process and starts it again on the same data.
+    pub fn kill_and_start(self) -> Result<Self, String> {
+        drop(self.server);
+        Self::launch(self.home)
+    }
+
+    /// Stops the process, has something done to its data, and starts it again.
+    pub fn between(self, work: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
+        self.server.stop()?;
+        work(&self.home.directory.path().join("data"))?;
+        Self::launch(self.home)
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.home.directory.path().join("data")
+    }
+
+    /// How many audit records there are.
+    pub fn audit_records(&self) -> Result<u64, String> {
+        let described = self.call_openapi("/v1/system/describeSystem", &[])?;
+        described["auditRecords"].as_u64().ok_or_else(|| "the service left out auditRecords".to_owned())
+    }
+
     fn launch(home: Home) -> Result<Self, String> {
         let data = home.directory.path().join("data");
         let config = home.directory.path().join("bench.toml");
@@ -67,6 +104,7 @@ impl Yaoku {
         fs::write(&config, CONFIG).map_err(|error| error.to_string())?;
         let mut command = Command::new(&home.binary);
         command.arg("serve").arg("--config").arg(&config).arg("--data").arg(&data);
+        command.envs(home.settings.iter().copied());
         command.env("YAOKU_OPENAPI_LISTEN", "127.0.0.1:0").env("YAOKU_ACCESS_POINT_LISTEN", "127.0.0.1:0");
         command.stderr(File::create(&log).map_err(|error| error.to_string())?);
         let (server, ready) = Server::start(&mut command).map_err(|error| error + &log_excerpt(&log))?;

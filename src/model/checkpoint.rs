@@ -53,6 +53,19 @@ impl PublicKey {
     }
 }
 
+/// What an export holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Number of the first record.
+    pub first: u64,
+    /// Number of the last record.
+    pub last: u64,
+    /// How many of them are shown.
+    pub shown: u64,
+    /// How many checkpoints stand among them.
+    pub checkpoints: u64,
+}
+
 /// What a device states about its audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "statement", rename_all_fields = "camelCase", deny_unknown_fields)]
@@ -80,6 +93,8 @@ pub enum Statement {
         last: u64,
         /// How many of them are shown; the others are withheld.
         shown: u64,
+        /// How many checkpoints stand among them.
+        checkpoints: u64,
         /// Hash of the last block, hexadecimal.
         head: String,
         /// When.
@@ -94,11 +109,11 @@ impl Statement {
         Self::Checkpoint { installation, sequence, head: hex::encode(head), time: time.to_string() }
     }
 
-    /// An export that holds the records from the first to the second number, of which a third number is shown.
-    pub fn export(installation: &[u8; 16], range: (u64, u64, u64), head: &Hash, time: Timestamp) -> Self {
-        let (first, last, shown) = range;
+    /// An export that holds this.
+    pub fn export(installation: &[u8; 16], extent: Extent, head: &Hash, time: Timestamp) -> Self {
+        let Extent { first, last, shown, checkpoints } = extent;
         let (installation, head) = (Uuid::from_bytes(*installation), hex::encode(head));
-        Self::Export { installation, first, last, shown, head, time: time.to_string() }
+        Self::Export { installation, first, last, shown, checkpoints, head, time: time.to_string() }
     }
 
     /// The text that is signed.

@@ -9,7 +9,7 @@ use crate::api::{Call, Moment};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::audit::sequence_of;
-use crate::model::checkpoint::Statement;
+use crate::model::checkpoint::{Extent, Statement};
 use crate::model::evidence;
 use crate::model::principal::Principal;
 use crate::model::text::{Number, Text};
@@ -173,8 +173,8 @@ impl Operation for DescribeAudit {
         let mut text = String::new();
         evidence::write_opening(&mut text, &installation, app.device_key().await?.to_pem());
         let shown = evidence::write_block(&mut text, &block.header, &lines, |other| other == line);
-        let range = (block.header.first, block.last(), shown);
-        let statement = Statement::export(&installation, range, &block.header.hash(), call.now);
+        let extent = Extent { first: block.header.first, last: block.last(), shown, checkpoints: 0 };
+        let statement = Statement::export(&installation, extent, &block.header.hash(), call.now);
         evidence::write_end(&mut text, app.sign(&statement).await?);
         Ok(DescribedAudit { record, evidence: text })
     }

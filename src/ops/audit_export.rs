@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::audit::Hash;
-use crate::model::checkpoint::{Signed, Statement};
+use crate::model::checkpoint::{Extent, Signed, Statement};
 use crate::model::evidence;
 use crate::model::principal::Principal;
 use crate::model::text::Text;
@@ -67,28 +67,31 @@ pub struct Progress {
     pub last: u64,
     /// Records shown so far.
     pub shown: u64,
+    /// Checkpoints so far.
+    pub checkpoints: u64,
 }
 
 impl Progress {
     /// The cursor that a caller gets. It carries a MAC: a made-up one would have the device sign for what the caller did not
     /// get to see.
     fn cursor(&self, mac_key: &[u8; 32], principal: &Principal) -> String {
-        let Self { first, next, last, shown } = self;
-        let numbers = format!("{first}-{next}-{last}-{shown}");
+        let Self { first, next, last, shown, checkpoints } = self;
+        let numbers = format!("{first}-{next}-{last}-{shown}-{checkpoints}");
         let mac = hex::encode(mac(mac_key, principal, &numbers).finalize().into_bytes());
         format!("{numbers}-{mac}")
+    }
+
+    fn extent(&self) -> Extent {
+        let Self { first, next, shown, checkpoints, .. } = *self;
+        Extent { first, last: next - 1, shown, checkpoints }
     }
 
     fn from_cursor(cursor: &str, mac_key: &[u8; 32], principal: &Principal) -> Result<Self> {
         let parts = cursor.rsplit_once('-').and_then(|(numbers, tag)| {
             mac(mac_key, principal, numbers).verify_slice(&hex::decode(tag).ok()?).ok()?;
             let mut numbers = numbers.split('-').map_while(|number| number.parse().ok());
-            Some(Self {
-                first: numbers.next()?,
-                next: numbers.next()?,
-                last: numbers.next()?,
-                shown: numbers.next()?,
-            })
+            let mut next = || numbers.next();
+            Some(Self { first: next()?, next: next()?, last: next()?, shown: next()?, checkpoints: next()? })
         });
         parts.ok_or_else(|| Error::invalid("cursor", "is not one that this operation gave to this caller"))
     }
@@ -115,8 +118,8 @@ pub struct Page {
 pub enum Then {
     /// Another page.
     More(Progress),
-    /// Nothing: first, last and shown records, and the hash of the last block.
-    End((u64, u64, u64), Hash),
+    /// Nothing: what the export holds, and the hash of its last block.
+    End(Extent, Hash),
 }
 
 impl Progress {
@@ -127,7 +130,11 @@ impl Progress {
         if let Some(to) = to {
             last = trail.last_until(first, to)?.ok_or(NOTHING)?;
         }
-        if first > last { Err(NOTHING) } else { Ok(Self { first, next: first, last, shown: 0 }) }
+        if first > last {
+            Err(NOTHING)
+        } else {
+            Ok(Self { first, next: first, last, shown: 0, checkpoints: 0 })
+        }
     }
 
     /// Writes the next page; `shows` says of each record whether it may be seen.
@@ -152,6 +159,7 @@ impl Progress {
                 return Ok(ControlFlow::Break(()));
             }
             self.shown += write(&mut text, form, block, checkpoint, &shows)?;
+            self.checkpoints += u64::from(checkpoint.is_some());
             self.next = block.last() + 1;
             head = Some(block.header.hash());
             let full = text.len() >= PAGE_BYTES || self.next > self.last;
@@ -160,7 +168,7 @@ impl Progress {
         let head =
             head.ok_or_else(|| Error::ResourceNotFound("audit record any more where this export stands"))?;
         let then = match self.next > self.last {
-            true => Then::End((self.first, self.next - 1, self.shown), head),
+            true => Then::End(self.extent(), head),
             false => Then::More(self),
         };
         Ok(Page { text, then })
@@ -267,12 +275,12 @@ impl Operation for ExportAudit {
                 let next_cursor = Some(progress.cursor(&mac_key, &call.principal));
                 Ok(ExportedAudit { content: text, records: progress.shown, next_cursor })
             }
-            Then::End(range, head) => {
+            Then::End(extent, head) => {
                 if form == Form::Jsonl {
-                    let statement = Statement::export(&installation, range, &head, call.now);
+                    let statement = Statement::export(&installation, extent, &head, call.now);
                     evidence::write_end(&mut text, app.sign(&statement).await?);
                 }
-                Ok(ExportedAudit { content: text, records: range.2, next_cursor: None })
+                Ok(ExportedAudit { content: text, records: extent.shown, next_cursor: None })
             }
         }
     }

@@ -110,9 +110,9 @@ fn write_pages(
         out.write_all(text.as_bytes()).map_err(Error::internal)?;
         match then {
             Then::More(more) => progress = more,
-            Then::End(range, head) => {
+            Then::End(extent, head) => {
                 if form == Form::Jsonl {
-                    let text = Statement::export(installation, range, &head, env.clock.now()).text();
+                    let text = Statement::export(installation, extent, &head, env.clock.now()).text();
                     let command = DeviceSign { message: text.clone().into_bytes() };
                     let signature = machine.run(PartitionId::DEVICE, command).map_err(Error::internal)?;
                     let mut end = String::new();
@@ -120,7 +120,7 @@ fn write_pages(
                     out.write_all(end.as_bytes()).map_err(Error::internal)?;
                 }
                 out.flush().map_err(Error::internal)?;
-                return Ok(range.2);
+                return Ok(extent.shown);
             }
         }
     }

@@ -23,17 +23,17 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const WITNESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/verify_audit.py");
 
 /// A service whose blocks move on quickly.
-fn moving() -> Service {
+pub fn moving() -> Service {
     Service::start_with(|config| config.audit.tail_blocks = 4)
 }
 
 /// Some calls of several callers, so that blocks have more than one record now and then.
-fn some_calls(service: &Service, number: usize) {
+pub fn some_calls(service: &Service, number: usize) {
     let admin = service.admin();
     parallel(4, |_| (0..number / 4).for_each(|_| drop(admin.ok(DIGEST, json!({"input": "a"})))));
 }
 
-fn segments(config: &Config) -> Vec<PathBuf> {
+pub fn segments(config: &Config) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = match fs::read_dir(config.data.join("audit")) {
         Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
         Err(_) => Vec::new(),
@@ -48,7 +48,7 @@ fn sequence_in_segments(admin: &OpenApi) -> u64 {
 }
 
 /// Waits until everything up to now lies in segment files.
-fn moved(service: &Service) {
+pub fn moved(service: &Service) {
     let admin = service.admin();
     let from = admin.ok("/system/describeSystem", json!({}))["auditRecords"].as_u64().unwrap();
     (0..6).for_each(|_| drop(admin.ok(DIGEST, json!({"input": "b"}))));
@@ -71,7 +71,7 @@ fn check(admin: &OpenApi) -> Option<String> {
 }
 
 /// All pages of an export, one behind the other.
-fn export(person: &OpenApi, mut request: Value) -> String {
+pub fn export(person: &OpenApi, mut request: Value) -> String {
     let mut text = String::new();
     loop {
         let page = person.ok(EXPORT, request.clone());
@@ -83,16 +83,16 @@ fn export(person: &OpenApi, mut request: Value) -> String {
     }
 }
 
-fn public_key(config: &Config) -> PublicKey {
+pub fn public_key(config: &Config) -> PublicKey {
     PublicKey::from_pem(&fs::read_to_string(config.data.join("audit-key.pem")).unwrap()).unwrap()
 }
 
-fn heads_file(config: &Config) -> PathBuf {
+pub fn heads_file(config: &Config) -> PathBuf {
     yaoku::server::audit::heads_path(config).unwrap()
 }
 
 /// What the Python witness says of some exports: whether each is intact.
-fn witness(key: &Path, heads: Option<&Path>, exports: &[PathBuf]) -> Vec<Value> {
+pub fn witness(key: &Path, heads: Option<&Path>, exports: &[PathBuf]) -> Vec<Value> {
     let mut command = Command::new("python3");
     command.arg(WITNESS).arg("--key").arg(key).args(exports);
     if let Some(heads) = heads {

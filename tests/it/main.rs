@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
 mod audit;
+mod audit_manipulation;
 mod audit_proof;
 mod bad_input;
 mod command_line;

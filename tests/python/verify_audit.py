@@ -168,8 +168,8 @@ class Verifier:
 
     def run(self) -> dict[str, Any]:
         opening = json.loads(self.line())["evidence"]
-        if opening["version"] != 1:
-            raise Flaw("another version")
+        if opening["version"] != 1 or read_key(opening["publicKey"]) != self.key:
+            raise Flaw("another version, or another device")
         while True:
             ((kind, value),) = json.loads(self.line()).items()
             here = {"installation": opening["installation"], "head": self.head.hex()}
@@ -183,7 +183,7 @@ class Verifier:
                 self.checkpoints += 1
             elif kind == "end":
                 here |= {"statement": "yaoku/audit/export", "first": self.first, "last": self.next - 1}
-                here["shown"] = self.shown
+                here |= {"shown": self.shown, "checkpoints": self.checkpoints}
                 statement = genuine(value, self.key)
                 if any(statement[name] != fact for name, fact in here.items()) or not self.blocks:
                     raise Flaw("records are missing")

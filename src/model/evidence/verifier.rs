@@ -165,13 +165,19 @@ impl<R: BufRead> Verifier<'_, R> {
     }
 
     fn opening(&mut self) -> Result<Uuid, String> {
-        match read(&self.lines.demand()?)? {
-            Line::Evidence(opening) if opening.version == VERSION => Ok(opening.installation),
-            Line::Evidence(opening) => Err(format!("this program does not know version {}", opening.version)),
-            Line::Block(_) | Line::Withheld(_) | Line::Checkpoint(_) | Line::End(_) => {
-                Err("the opening is missing".into())
-            }
+        let Line::Evidence(opening) = read(&self.lines.demand()?)? else {
+            return Err("the opening is missing".into());
+        };
+        if opening.version != VERSION {
+            return Err(format!("this program does not know version {}", opening.version));
         }
+        // The key of the opening proves nothing, but another one than that of the auditor is worth a word.
+        if opening.public_key != self.key.to_pem() {
+            return Err(
+                "the export names another device than that of the key: the device did not sign it".into()
+            );
+        }
+        Ok(opening.installation)
     }
 
     /// The root over the next `count` records; the depth is the logarithm of their number.
@@ -237,18 +243,21 @@ impl<R: BufRead> Verifier<'_, R> {
     }
 
     fn end(&mut self, signed: &Signed, of: Uuid) -> Result<Verdict, String> {
-        let Some(Statement::Export { installation, first, last, shown, head, time }) =
+        let Some(Statement::Export { installation, first, last, shown, checkpoints, head, time }) =
             signed.verify(self.key)
         else {
             return Err("the device did not sign this end".into());
         };
-        let State { first: real, next, shown: counted, blocks, checkpoints, heads, .. } = self.state;
+        let State { first: real, next, shown: counted, blocks, heads, .. } = self.state;
         let whole = (installation, first, last + 1, shown) == (of, real, next, counted);
         if !whole || blocks == 0 || head != hex::encode(self.state.head) {
             return Err(format!(
                 "records are missing: the device signed {shown} of {first} to {last}, and there are {counted} of {real} to {}",
                 next.saturating_sub(1)
             ));
+        }
+        if checkpoints != self.state.checkpoints {
+            return Err(format!("of {checkpoints} checkpoints there are {}", self.state.checkpoints));
         }
         if self.lines.next()?.is_some() {
             return Err("something stands behind the end".into());
@@ -257,6 +266,9 @@ impl<R: BufRead> Verifier<'_, R> {
     }
 }
 
+/// Reads a line that is no record. There is one spelling of each: what is written otherwise was written by somebody else.
 fn read(line: &str) -> Result<Line, String> {
-    serde_json::from_str(line).map_err(|_| "neither a record nor a known line".into())
+    let read: Line = serde_json::from_str(line).map_err(|_| "neither a record nor a known line")?;
+    let again = serde_json::to_string(&read).map_err(|error| error.to_string())?;
+    if again == line { Ok(read) } else { Err("the line is not written as an export is".into()) }
 }

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use super::frame::FrameHead;
 use super::{Block, Trail};
 use crate::error::Result;
 use crate::model::audit::{GENESIS, Hash};
@@ -46,23 +47,26 @@ impl Trail<'_> {
         };
         let trusts_first = from.is_none() && self.expired > 0;
         let mut check = Check { first: start.next, end: start, checkpoints: 0, broken: None, complete: true };
-        let walked = self.walk(start.next, |block, checkpoint| {
-            let (header, end) = (&block.header, check.end);
-            let previous = if trusts_first && end == start { header.previous } else { end.head };
-            if header.first != end.next || !header.covers(&previous, block.lines.lines()) {
-                check.broken = Some(format!("the chain is broken at record {}", end.next));
-                return Ok(ControlFlow::Break(()));
-            }
-            check.end = Anchor { next: block.last() + 1, head: header.hash() };
-            if let Some(line) = checkpoint {
-                if !is_checkpoint(line, block.last(), &check.end.head, key) {
-                    check.broken = Some(format!("the checkpoint at record {} is not genuine", block.last()));
+        let walked = self.summaries_open(start.next).and_then(|()| {
+            self.walk(start.next, |block, checkpoint| {
+                let (header, end) = (&block.header, check.end);
+                let previous = if trusts_first && end == start { header.previous } else { end.head };
+                if header.first != end.next || !header.covers(&previous, block.lines.lines()) {
+                    check.broken = Some(format!("the chain is broken at record {}", end.next));
                     return Ok(ControlFlow::Break(()));
                 }
-                check.checkpoints += 1;
-            }
-            check.complete = check.end.next - check.first < STEP;
-            Ok(if check.complete { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                check.end = Anchor { next: block.last() + 1, head: header.hash() };
+                if let Some(line) = checkpoint {
+                    if !is_checkpoint(line, block.last(), &check.end.head, key) {
+                        check.broken =
+                            Some(format!("the checkpoint at record {} is not genuine", block.last()));
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    check.checkpoints += 1;
+                }
+                check.complete = check.end.next - check.first < STEP;
+                Ok(if check.complete { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            })
         });
         match walked {
             Ok(()) => {}
@@ -78,6 +82,13 @@ impl Trail<'_> {
             check.broken = Some(format!("records {} to {sequence} were cut off", check.end.next));
         }
         Ok(check)
+    }
+
+    /// Opens the summaries of the frames that a step may reach: a search relies on them.
+    fn summaries_open(&self, from: u64) -> Result<()> {
+        let reached = |head: &FrameHead| head.last >= from && head.first < from + STEP;
+        let mut frames = self.frames.iter().filter(|place| reached(&place.head));
+        frames.try_for_each(|place| self.segments.summary(place, self.sealer).map(drop))
     }
 
     /// The block with a record; `None` if the record is not there.

@@ -14,7 +14,7 @@ use crate::model::audit::{BlockHeader, Hash, record_hash, tree_root};
 use crate::store::sealer::Sealer;
 
 /// Lines of a frame, in bytes: a frame is closed by the first block that exceeds it.
-pub const LINES_USUAL: usize = 4 << 20;
+pub const LINES_USUAL: usize = 1 << 20;
 /// Lines of a frame at most, in bytes: a commit of the largest possible records on top.
 const LINES_MAX: usize = 24 << 20;
 /// How hard blocks are compressed once more: nobody waits for it.

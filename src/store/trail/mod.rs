@@ -24,8 +24,8 @@ use crate::model::audit::{BlockHeader, Hash};
 use frame::Frame;
 use segments::FramePlace;
 
-/// Frames that one move writes at most.
-const FRAMES_MAX: usize = 16;
+/// Frames that one move writes at most: what it holds in memory.
+const FRAMES_MAX: usize = 4;
 
 type BlockTable = redb::ReadOnlyTable<u64, &'static [u8]>;
 
