@@ -15,5 +15,6 @@ mod life;
 mod operations;
 mod power_cut;
 mod program;
+mod self_test;
 mod tenants;
 mod witness;
