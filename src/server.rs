@@ -110,7 +110,7 @@ pub async fn initialise(config: &Config, env: &Env) -> Result<()> {
     }
     write_secret(&data.join(INITIALISING), b"")?;
     sync(data)?;
-    let machine = Machine::initialise(&directories(config), Arc::clone(&env.entropy), options(config));
+    let machine = Machine::initialise(&directories(config), Arc::clone(&env.entropy), options(config)?);
     let machine = machine.map(Arc::new).map_err(Error::internal)?;
     http::initialise_tls(&data.join("tls"), env.clock.now())?;
     Store::create(data, &machine, &*env.entropy)?;

@@ -2,8 +2,8 @@
 //! byte that the machine draws passes them before it is used. Imports the source's trait; it draws nothing but the start-up
 //! samples.
 //!
-//! False alarms: each test errs on a good source with a chance of at most about 2^-80 per byte or window (the block test: 2^-96
-//! per draw). At two million bytes a second that is one in hundreds of millions of years.
+//! False alarms: the cutoffs are those of the standard's formulas for a rate of 2^-80. Two million bytes a second from a good source
+//! then raise one in thousands of millions of years.
 
 use crate::entropy::{Entropy, EntropyFailed};
 

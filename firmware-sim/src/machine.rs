@@ -123,7 +123,7 @@ impl Machine {
         self.shared.self_test()?;
         let slots = Slots::open_attended(&slots::read(&self.directories)?, passphrase)?;
         let opened = Roots::open(&self.directories, &slots)?;
-        self.start_with(&mut roots, opened, slots)
+        self.start_with(&mut roots, opened, slots).map_err(|fault| self.cause(fault))
     }
 
     fn start(&self, opened: Roots, slots: Slots) -> Result<(), Fault> {
@@ -161,6 +161,13 @@ impl Machine {
     /// completes what was begun.
     pub fn create_partition(&self, id: PartitionId) -> Result<(), Fault> {
         self.check_operational()?;
+        let made = self.add_partition(id);
+        // Whatever was drawn by a source that failed meanwhile serves nobody.
+        self.check_operational()?;
+        made
+    }
+
+    fn add_partition(&self, id: PartitionId) -> Result<(), Fault> {
         let mut roots = self.lock_roots();
         let roots = roots.as_mut().ok_or(Fault::Locked)?;
         if self.partition(id).is_ok() {
@@ -171,7 +178,7 @@ impl Machine {
         let software = roots.software.ensure(id, self.shared.entropy())?;
         let partition = Arc::new(Partition::new(id, software, hsm, None, self.shared.clone()));
         self.partitions.write().unwrap_or_else(PoisonError::into_inner).insert(id, partition);
-        self.check_operational()
+        Ok(())
     }
 
     /// Runs the self-tests again, while commands run: known answers, start-up test of the entropy, consistency of the device's

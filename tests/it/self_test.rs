@@ -61,6 +61,46 @@ fn a_program_whose_machine_fails_stays_quiet() {
     assert!(program.stop().status.success());
 }
 
+/// The health tests of the source fail only when something is drawn, and a locked machine draws nothing.
+#[test]
+fn a_machine_that_fails_when_it_is_unlocked_serves_nothing() {
+    let home = Home::new();
+    let (program, _) = home.serve();
+    assert!(program.stop().status.success());
+    std::fs::write(home.path("passphrase"), "correct horse battery\n").unwrap();
+    let attended = home.run(&["custody", "attend", "--new-passphrase-file", "passphrase"]);
+    assert!(attended.status.success(), "{attended:?}");
+    let mut command = home.command(&["serve"]);
+    command.env("YAOKU_SELF_TEST_CORRUPT", "entropy repetition count");
+    let (program, line) = home.serve_by(command);
+    assert_eq!(line["event"], "locked");
+    let reason = "self-test failed: entropy repetition count";
+    failed(&home.run(&["unlock", "--passphrase-file", "passphrase"]), &[reason]);
+    let line: Value = serde_json::from_str(&program.line().unwrap()).unwrap();
+    assert_eq!(line["event"], "error");
+    let ended = program.stop();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.contains(reason), "{}", ended.stderr);
+
+    let (program, line) = home.serve();
+    assert_eq!(line["event"], "locked");
+    assert!(home.run(&["unlock", "--passphrase-file", "passphrase"]).status.success());
+    let line: Value = serde_json::from_str(&program.line().unwrap()).unwrap();
+    assert_eq!(line["event"], "ready");
+    assert!(program.stop().status.success());
+}
+
+#[test]
+fn an_unknown_self_test_stops_the_start_and_the_known_ones_are_told() {
+    let home = Home::new();
+    let mut command = home.command(&["serve"]);
+    command.env("YAOKU_SELF_TEST_CORRUPT", "no such test");
+    failed(
+        &crate::program::finish(command, b""),
+        &["self_test.corrupt", "SM2 signing, ", "entropy start-up"],
+    );
+}
+
 /// Asserts that the service tells that this test failed, and nothing else to anybody.
 fn is_stopped(service: &Service, admin: &OpenApi, application: &AccessPoint, test: &str) {
     assert_eq!(health(service, "live"), (200, json!("live")), "{test}");

@@ -206,6 +206,12 @@ fn a_draw_costs_little() {
         let raw = nanoseconds(&|| source.fill(std::hint::black_box(&mut [0; 16])).expect("bytes"));
         let random =
             nanoseconds(&|| drop(machine.run(PartitionId::DEVICE, Random { length: 16 }).expect("bytes")));
+        machine.create_partition(TENANT).expect("a partition");
+        let generate =
+            GenerateKey { name: NAME, algorithm: Algorithm::Aes256, custody: firmware_sim::Custody::Hsm };
+        let key = machine.run(TENANT, generate).expect("a key");
+        let sealed = nanoseconds(&|| drop(machine.run(TENANT, encrypt(&key, &[7; 32])).expect("a frame")));
+        println!("figure encrypt_32_bytes_{name} {sealed} ns");
         let empty = nanoseconds(&|| drop(machine.run(PartitionId::DEVICE, Random { length: 0 })));
         println!(
             "figure draw_16_bytes_{name} raw {raw} ns, as a command {random} ns, the command alone {empty} ns"
