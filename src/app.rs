@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix::ArbiterHandle;
-use firmware_sim::{Command, DevicePublicKey, DeviceSign, Machine, PartitionId};
+use firmware_sim::{Command, DevicePublicKey, DeviceSign, Machine, PartitionId, State};
 
 use crate::actors::{CipherMachine, Keepers};
 use crate::config::Config;
-use crate::env::Env;
+use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::InstanceId;
 use crate::model::access_point::AccessPoint;
@@ -42,6 +42,8 @@ pub struct App {
     pub accounts: Keepers<Account>,
     /// People.
     pub users: Keepers<User>,
+    /// When the cipher machine last passed its self-tests.
+    self_tested: Mutex<Timestamp>,
     /// When cron last finished a tick, on the monotonic clock.
     pub last_tick: Mutex<Duration>,
     /// The address that the access-point listener was given, once it listens.
@@ -67,6 +69,8 @@ impl App {
             instances: Keepers::new(&store, arbiter.clone(), idle),
             accounts: Keepers::new(&store, arbiter.clone(), idle),
             users: Keepers::new(&store, arbiter.clone(), idle),
+            // A machine that answers has just passed them, at its start or when it was unlocked.
+            self_tested: Mutex::new(env.clock.now()),
             last_tick: Mutex::new(env.clock.monotonic()),
             access_point_address: OnceLock::new(),
             store,
@@ -117,6 +121,23 @@ impl App {
         self.instances.get(&id)?.ok_or(Error::ResourceNotFound("service"))
     }
 
+    /// When the cipher machine last passed its self-tests.
+    pub fn self_tested(&self) -> Timestamp {
+        *self.self_tested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The self-test that stopped the cipher machine.
+    pub fn failed_self_test(&self) -> Option<&'static str> {
+        self.machine.device().failed_test()
+    }
+
+    /// Runs the cipher machine's self-tests on an engine; names what passed.
+    pub async fn self_test(&self) -> Result<Vec<&'static str>> {
+        let passed = self.machine.self_test().await?;
+        *self.self_tested.lock().unwrap_or_else(PoisonError::into_inner) = self.env.clock.now();
+        Ok(passed)
+    }
+
     /// Where access points are reached.
     pub fn access_point_url(&self) -> String {
         format!("https://{}", self.access_point_address.get().unwrap_or(&self.config.access_point.listen))
@@ -126,7 +147,7 @@ impl App {
     pub fn is_ready(&self) -> bool {
         let last = *self.last_tick.lock().unwrap_or_else(PoisonError::into_inner);
         let late = self.env.clock.monotonic().saturating_sub(last);
-        let machine = self.machine.device().state() == firmware_sim::State::Operational;
+        let machine = self.machine.device().state() == State::Operational;
         // A tick may take its time; six missed ones are a dead scheduler.
         machine
             && self.store.is_healthy()

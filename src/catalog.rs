@@ -67,6 +67,7 @@ operations! {
     ops::account::InitialiseAppliance: "initialiseAppliance" [] "iam:initialiseAppliance" Write Unlimited INTERNAL Administrator "初始化" "Initialise appliance";
     ops::account::CreateAccount: "createAccount" ["/account/createAccount"] "iam:createAccount" Write OtherWrite OPENAPI Administrator "创建账号" "Create account";
     ops::system::DescribeSystem: "describeSystem" ["/system/describeSystem"] "iam:describeSystem" Read OtherRead OPENAPI Tenant "查询系统信息" "Describe system";
+    ops::system::RunSelfTest: "runSelfTest" ["/system/runSelfTest"] "iam:runSelfTest" Write OtherWrite OPENAPI Administrator "运行自检" "Run self-tests";
     // contract 5.14
     ops::audit::QueryAudit: "queryAudit" ["/audit/queryAudit"] "iam:queryAudit" Read OtherRead OPENAPI Tenant "查询审计记录" "Query audit records";
     ops::audit::DescribeAudit: "describeAudit" ["/audit/describeAudit"] "iam:describeAudit" Read OtherRead OPENAPI Tenant "查询审计记录详情" "Describe audit record";

@@ -14,6 +14,7 @@ use crate::model::alias::KeyRef;
 use crate::model::record::Kind;
 use crate::ops::audit_trail::{DeleteExpiredAudit, MoveAudit, SignAuditCheckpoint};
 use crate::ops::rotation::RotateDueKey;
+use crate::ops::system::RunSelfTest;
 
 /// Due records that one tick takes up.
 const DUE_MAX: usize = 1000;
@@ -25,12 +26,14 @@ pub struct Cron {
     gateway: Arc<Gateway>,
     /// Whether a tick is still at work; the next one then waits.
     busy: bool,
+    /// Whether the log has the failed self-test.
+    told: bool,
 }
 
 impl Cron {
     /// A scheduler that submits to this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, busy: false }
+        Self { gateway, busy: false, told: false }
     }
 }
 
@@ -40,6 +43,15 @@ impl Actor for Cron {
     fn started(&mut self, context: &mut Self::Context) {
         let tick = Duration::from_secs(self.gateway.app().config.cron.tick_seconds);
         context.run_interval(tick, |cron, context| {
+            let failed = cron.gateway.app().failed_self_test().filter(|_| !cron.told);
+            if let Some(test) = failed {
+                cron.told = true;
+                tracing::error!(
+                    event = "selfTest",
+                    test,
+                    "a self-test failed: nothing is served until a restart passes"
+                );
+            }
             if std::mem::replace(&mut cron.busy, true) {
                 return;
             }
@@ -52,12 +64,20 @@ impl Actor for Cron {
 
 /// One tick. A failure is logged and tried again at the next one.
 async fn tick_once(gateway: &Gateway) {
-    for result in [rotate(gateway).await, keep_audit(gateway).await, gateway.sweep().await] {
-        if let Err(error) = result {
-            tracing::warn!(event = "tick", %error, "a scheduled job failed; the next tick tries again");
+    let app = gateway.app();
+    // Behind a failed self-test nothing can be read or recorded; the jobs wait for the restart.
+    if app.failed_self_test().is_none() {
+        for result in [
+            self_test(gateway).await,
+            rotate(gateway).await,
+            keep_audit(gateway).await,
+            gateway.sweep().await,
+        ] {
+            if let Err(error) = result {
+                tracing::warn!(event = "tick", %error, "a scheduled job failed; the next tick tries again");
+            }
         }
     }
-    let app = gateway.app();
     *app.last_tick.lock().unwrap_or_else(PoisonError::into_inner) = app.env.clock.monotonic();
 }
 
@@ -77,6 +97,16 @@ async fn keep_audit(gateway: &Gateway) -> Result<()> {
         gateway.submit(DeleteExpiredAudit {}).await?;
     }
     Ok(())
+}
+
+/// Has the cipher machine test itself, if its last time is long enough ago.
+async fn self_test(gateway: &Gateway) -> Result<()> {
+    let app = gateway.app();
+    let interval = Duration::from_secs(app.config.self_test.interval_seconds);
+    if app.env.clock.now().since(app.self_tested()) < interval {
+        return Ok(());
+    }
+    gateway.submit(RunSelfTest {}).await.map(drop)
 }
 
 /// Gives every key that is due its next version.

@@ -31,7 +31,7 @@ use crate::model::principal::{Plane, Principal};
 use crate::ops::Operation;
 use crate::store::{Changes, Condition, Entry, EopTrace, Page, TokenKey};
 use authentication::Refusal;
-pub use door::Door;
+pub use door::{Door, Readiness};
 use replays::Replays;
 use strangers::Strangers;
 use throttle::Throttle;

@@ -38,7 +38,7 @@ const INITIALISING: &str = "initialising";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadyLine {
-    /// Always `ready`.
+    /// `ready`; `locked` before the passphrase; `error` after a failed self-test.
     pub event: String,
     /// URL of the OpenAPI plane.
     pub openapi: String,
@@ -111,7 +111,7 @@ pub async fn initialise(config: &Config, env: &Env) -> Result<()> {
     }
     write_secret(&data.join(INITIALISING), b"")?;
     sync(data)?;
-    let machine = Machine::initialise(&directories(config), Arc::clone(&env.entropy), options(config));
+    let machine = Machine::initialise(&directories(config), Arc::clone(&env.entropy), options(config)?);
     let machine = machine.map(Arc::new).map_err(Error::internal)?;
     http::initialise_tls(&data.join("tls"), env.clock.now())?;
     Store::create(data, &machine, &*env.entropy)?;
@@ -185,14 +185,15 @@ impl Core {
 
 impl Server {
     /// Starts the service on an initialised data directory. If its cipher machine is attended, the service only listens
-    /// until [`Server::unlocked`] has returned. Must be called where actix runs.
+    /// until [`Server::unlocked`] has returned; if a self-test of the machine failed, it only listens. Must be called where
+    /// actix runs.
     pub async fn start(config: &Config, env: &Env) -> Result<Self> {
         let mut lock = Some(DirectoryLock::take(&config.data, env.clock.now())?);
         let machine = open_machine(config, env)?;
-        let door = Arc::new(Door::new(config.clone(), env.clone()));
-        let core = match (machine.state(), lock.take_if(|_| machine.state() != State::Locked)) {
-            (State::Locked, _) | (_, None) => None,
-            (State::Operational | State::Error, Some(lock)) => {
+        let door = Arc::new(Door::new(config.clone(), env.clone(), Arc::clone(&machine)));
+        let core = match lock.take_if(|_| machine.state() == State::Operational) {
+            None => None,
+            Some(lock) => {
                 let core = Core::start(config, env, Arc::clone(&machine), lock)?;
                 door.open(Arc::clone(&core.gateway));
                 Some(core)
@@ -215,13 +216,21 @@ impl Server {
 
     /// Whether the service waits for its passphrase.
     pub fn is_locked(&self) -> bool {
-        self.running.is_none()
+        self.machine.state() == State::Locked
     }
 
-    /// Waits for the passphrase of an attended machine, then serves.
+    /// The self-test that stopped the cipher machine: the service answers nothing but that, until it is started anew.
+    pub fn failed_self_test(&self) -> Option<&'static str> {
+        self.machine.failed_test()
+    }
+
+    /// Waits for the passphrase of an attended machine, then serves; not if a self-test fails when it opens.
     pub async fn unlocked(&mut self) -> Result<()> {
         if self.is_locked() {
             unlocking::wait(&self.config.data, &self.machine).await?;
+            if self.failed_self_test().is_some() {
+                return Ok(());
+            }
             tracing::info!(event = "unlocked", "the cipher machine is open");
             let lock = self
                 .lock
@@ -269,6 +278,16 @@ impl Server {
     /// Stops accepting, finishes and commits what is in flight, and returns when everything is durable.
     pub async fn stop(self) {
         self.listeners.stop().await;
+        if let Some(test) = self.machine.failed_test() {
+            // The machine seals no record any more, so that this line is all that is left of them.
+            let refused = self.door.refused();
+            tracing::error!(
+                event = "selfTest",
+                test,
+                refused,
+                "calls refused in the error state have no audit record"
+            );
+        }
         let Some(Running { core, cron }) = self.running else { return };
         cron.stop();
         let _ = cron.join();

@@ -1,6 +1,7 @@
 //! What an operator does to a stopped machine's files: hand the slots from the device's key to a passphrase or back, change
 //! the passphrase, destroy everything. Each step is durable before the next, and what is no longer valid is overwritten, so
-//! a crash leaves a machine that opens in one way; what was left over vanishes at its next start.
+//! a crash leaves a machine that opens in one way; what was left over vanishes at its next start. The self-tests run before
+//! anything is drawn or sealed; destruction waits for none.
 
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::material::Material;
 use crate::sealed_file::{self, Role};
+use crate::selftest::Proven;
 use crate::slots::{self, Slots};
 
 /// Shortest passphrase, in bytes.
@@ -25,6 +27,7 @@ pub fn attend(directories: &Directories, entropy: &dyn Entropy, passphrase: &[u8
     if slots::is_attended(&file) {
         return Err(Fault::AlreadyAttended);
     }
+    let entropy = &Proven::new(entropy)?;
     let slots = slots::open_with_device(directories, &file)?;
     let sealed = slots.seal_attended(passphrase, entropy)?;
     sealed_file::replace_and_erase(&directories.slots(), &sealed, entropy)?;
@@ -34,6 +37,7 @@ pub fn attend(directories: &Directories, entropy: &dyn Entropy, passphrase: &[u8
 
 /// Makes an attended machine unattended: from now on a new `device.key` opens it.
 pub fn unattend(directories: &Directories, entropy: &dyn Entropy, passphrase: &[u8]) -> Result<(), Fault> {
+    let entropy = &Proven::new(entropy)?;
     let slots = open_attended(directories, passphrase)?;
     let device_key = Material::random(entropy, KEY_BYTES)?;
     let sealed = slots.seal(&device_key, entropy)?;
@@ -52,6 +56,7 @@ pub fn change_passphrase(
     new: &[u8],
 ) -> Result<(), Fault> {
     check_length(new)?;
+    let entropy = &Proven::new(entropy)?;
     let sealed = open_attended(directories, old)?.seal_attended(new, entropy)?;
     sealed_file::replace_and_erase(&directories.slots(), &sealed, entropy)
 }

@@ -22,17 +22,14 @@ impl fmt::Display for EntropyFailed {
 impl std::error::Error for EntropyFailed {}
 
 /// The same bytes over and over, for known answers.
-#[cfg(test)]
 pub(crate) struct Fixed<'a>(&'a [u8]);
 
-#[cfg(test)]
 impl<'a> Fixed<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 }
 
-#[cfg(test)]
 impl Entropy for Fixed<'_> {
     fn fill(&self, out: &mut [u8]) -> Result<(), EntropyFailed> {
         out.iter_mut().zip(self.0.iter().cycle()).for_each(|(out, byte)| *out = *byte);

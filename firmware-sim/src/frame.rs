@@ -245,7 +245,8 @@ fn check_context(account: &str, context: &BTreeMap<String, String>) -> Result<()
     Ok(())
 }
 
-fn header(name: &KeyName) -> [u8; HEADER_BYTES] {
+/// What every frame of this key version begins with.
+pub(crate) fn header(name: &KeyName) -> [u8; HEADER_BYTES] {
     let mut names = [b'&'; NAMES_BYTES];
     names[..UUID_TEXT_BYTES].copy_from_slice(&uuid_text(&name.key));
     names[UUID_TEXT_BYTES + 1..].copy_from_slice(&uuid_text(&name.version));

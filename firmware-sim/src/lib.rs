@@ -5,7 +5,8 @@
 //!
 //! Map: `command` (what an instruction is) → `commands/` (the instructions) → `partition` (the keys of one
 //! tenant) → `wrapped`, `frame`, `material` (the forms data takes) → `alg/` (libraries, adapted). `machine`
-//! starts and runs it all; `slots`, `software_root`, `root_key` and `sealed_file` keep it on disk, `custody` changes how.
+//! starts and runs it all; `slots`, `software_root`, `root_key` and `sealed_file` keep it on disk, `custody` changes how;
+//! `selftest`, `known_answers`, `health` and `pairwise` prove that it works, before and while it does.
 //!
 //! # What the compiler refuses
 //!
@@ -75,9 +76,12 @@ mod directories;
 mod entropy;
 mod fault;
 mod frame;
+mod health;
 mod identity;
+mod known_answers;
 mod machine;
 mod material;
+mod pairwise;
 mod partition;
 mod root_key;
 mod sealed_file;

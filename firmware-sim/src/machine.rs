@@ -13,6 +13,7 @@ use crate::directories::Directories;
 use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::identity::PartitionId;
+use crate::pairwise;
 use crate::partition::{DeviceKeys, Partition};
 use crate::root_key::Roots;
 use crate::sealed_file::damaged;
@@ -49,12 +50,14 @@ impl Machine {
         options: Options,
     ) -> Result<Self, Fault> {
         let machine = Self::new(directories, entropy, &options, false)?;
-        let (roots, slots) = Roots::initialise(directories, machine.shared.entropy())?;
-        machine.start(roots, slots)?;
+        machine.shared.self_test()?;
+        let made = Roots::initialise(directories, &machine.shared);
+        made.and_then(|(roots, slots)| machine.start(roots, slots)).map_err(|fault| machine.cause(fault))?;
         Ok(machine)
     }
 
-    /// Starts the machine that lies in these directories. An attended one is locked until [`Machine::unlock`].
+    /// Starts the machine that lies in these directories: first its self-tests, then its keys. An attended one is locked
+    /// until [`Machine::unlock`]; one whose self-test failed is in [`State::Error`] and says which.
     pub fn open(
         directories: &Directories,
         entropy: Arc<dyn Entropy>,
@@ -66,11 +69,25 @@ impl Machine {
         let file = slots::read(directories)?;
         let attended = slots::is_attended(&file);
         let machine = Self::new(directories, entropy, &options, attended)?;
-        if !attended {
-            let slots = slots::open_with_device(directories, &file)?;
-            machine.start(Roots::open(directories, &slots)?, slots)?;
+        match machine.prepare(&file) {
+            Err(_) if machine.state() == State::Error => Ok(machine),
+            prepared => prepared.map(|()| machine),
         }
-        Ok(machine)
+    }
+
+    /// What comes before the first command: self-tests, and the keys of an unattended machine.
+    fn prepare(&self, file: &[u8]) -> Result<(), Fault> {
+        self.shared.self_test()?;
+        if self.attended {
+            return Ok(());
+        }
+        let slots = slots::open_with_device(&self.directories, file)?;
+        self.start(Roots::open(&self.directories, &slots)?, slots)
+    }
+
+    /// The failed self-test rather than what it led to.
+    fn cause(&self, fault: Fault) -> Fault {
+        self.failed_test().map_or(fault, Fault::SelfTest)
     }
 
     fn new(
@@ -79,11 +96,11 @@ impl Machine {
         options: &Options,
         attended: bool,
     ) -> Result<Self, Fault> {
-        selftest::check_name(options.corrupt.as_deref())?;
+        let corrupt = selftest::find(options.corrupt.as_deref())?;
         Ok(Self {
             partitions: RwLock::default(),
             roots: Mutex::default(),
-            shared: Arc::new(Shared::new(entropy)),
+            shared: Arc::new(Shared::new(entropy, corrupt)),
             directories: directories.clone(),
             attended,
             commands_run: AtomicU64::new(0),
@@ -102,9 +119,11 @@ impl Machine {
         if passphrase.len() > custody::PASSPHRASE_BYTES_MAX {
             return Err(Fault::WrongPassphrase);
         }
+        // Between Locked and Operational, however long ago the start was.
+        self.shared.self_test()?;
         let slots = Slots::open_attended(&slots::read(&self.directories)?, passphrase)?;
         let opened = Roots::open(&self.directories, &slots)?;
-        self.start_with(&mut roots, opened, slots)
+        self.start_with(&mut roots, opened, slots).map_err(|fault| self.cause(fault))
     }
 
     fn start(&self, opened: Roots, slots: Slots) -> Result<(), Fault> {
@@ -112,9 +131,7 @@ impl Machine {
     }
 
     fn start_with(&self, place: &mut Option<Roots>, opened: Roots, slots: Slots) -> Result<(), Fault> {
-        if !slots.signing.is_consistent(self.shared.entropy())? {
-            return Err(self.shared.fail());
-        }
+        pairwise::check_sm2(&self.shared, &slots.signing)?;
         custody::settle(&self.directories, self.shared.entropy(), self.is_attended())?;
         let device = Arc::new(DeviceKeys::new(slots));
         // A partition known to one custody only was being made when the machine stopped. It serves nobody until
@@ -144,6 +161,13 @@ impl Machine {
     /// completes what was begun.
     pub fn create_partition(&self, id: PartitionId) -> Result<(), Fault> {
         self.check_operational()?;
+        let made = self.add_partition(id);
+        // Whatever was drawn by a source that failed meanwhile serves nobody.
+        self.check_operational()?;
+        made
+    }
+
+    fn add_partition(&self, id: PartitionId) -> Result<(), Fault> {
         let mut roots = self.lock_roots();
         let roots = roots.as_mut().ok_or(Fault::Locked)?;
         if self.partition(id).is_ok() {
@@ -155,6 +179,24 @@ impl Machine {
         let partition = Arc::new(Partition::new(id, software, hsm, None, self.shared.clone()));
         self.partitions.write().unwrap_or_else(PoisonError::into_inner).insert(id, partition);
         Ok(())
+    }
+
+    /// Runs the self-tests again, while commands run: known answers, start-up test of the entropy, consistency of the device's
+    /// pair. Names what passed; a failure stops the machine.
+    pub fn self_test(&self) -> Result<Vec<&'static str>, Fault> {
+        self.check_operational()?;
+        let device = self.partition(PartitionId::DEVICE)?;
+        let tested = self.shared.self_test().and_then(|mut ran| {
+            pairwise::check_sm2(&self.shared, device.signing_key()?)?;
+            ran.push(pairwise::SM2);
+            Ok(ran)
+        });
+        tested.map_err(|fault| self.cause(fault))
+    }
+
+    /// The self-test that put the machine into [`State::Error`].
+    pub fn failed_test(&self) -> Option<&'static str> {
+        self.shared.failed_test()
     }
 
     /// Runs a command in a partition, on the calling thread.
@@ -219,17 +261,30 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alg::sm3;
     use crate::alg::vectors::hex;
     use crate::command::{Lane, sealed};
     use crate::commands::credential::{CredentialMac, GenerateCredential};
     use crate::commands::digest::DigestSm3;
     use crate::entropy::EntropyFailed;
 
-    struct Counting;
+    /// Gives what a test put first, then SM3 of a counter.
+    #[derive(Default)]
+    struct Script {
+        first: Mutex<Option<Vec<u8>>>,
+        draws: AtomicU64,
+    }
 
-    impl Entropy for Counting {
+    impl Entropy for Script {
         fn fill(&self, out: &mut [u8]) -> Result<(), EntropyFailed> {
-            out.iter_mut().zip(0..).for_each(|(byte, count)| *byte = count);
+            if let Some(first) = self.first.lock().expect("no panic under the lock").take() {
+                out.copy_from_slice(&first);
+                return Ok(());
+            }
+            for block in out.chunks_mut(32) {
+                let count = self.draws.fetch_add(1, Ordering::Relaxed);
+                block.copy_from_slice(&sm3::digest(&count.to_be_bytes())[..block.len()]);
+            }
             Ok(())
         }
     }
@@ -246,7 +301,7 @@ mod tests {
         }
     }
 
-    fn machine() -> (tempfile::TempDir, Machine) {
+    fn machine() -> (tempfile::TempDir, Arc<Script>, Machine) {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let part = |name| folder.path().join(name);
         let directories = Directories {
@@ -256,14 +311,15 @@ mod tests {
             software_private_key: part("software_private_key"),
             software_key: part("software_key"),
         };
-        let machine = Machine::initialise(&directories, Arc::new(Counting), Options::default())
+        let script = Arc::new(Script::default());
+        let machine = Machine::initialise(&directories, script.clone(), Options::default())
             .expect("an empty directory");
-        (folder, machine)
+        (folder, script, machine)
     }
 
     #[test]
     fn a_panic_stays_in_its_command() {
-        let (_folder, machine) = machine();
+        let (_folder, _, machine) = machine();
         assert!(matches!(machine.run(PartitionId::DEVICE, Panic), Err(Fault::Panicked)));
         assert_eq!(machine.state(), State::Operational);
         machine.run(PartitionId::DEVICE, DigestSm3 { message: vec![1] }).expect("the machine goes on");
@@ -272,9 +328,9 @@ mod tests {
 
     #[test]
     fn a_failed_machine_answers_nothing() {
-        let (_folder, machine) = machine();
-        machine.shared.fail();
-        assert_eq!(machine.state(), State::Error);
+        let (_folder, _, machine) = machine();
+        machine.shared.fail(pairwise::SM2);
+        assert_eq!((machine.state(), machine.failed_test()), (State::Error, Some(pairwise::SM2)));
         let refused = machine.run(PartitionId::DEVICE, DigestSm3 { message: vec![1] });
         assert!(matches!(refused, Err(Fault::NotOperational)));
         assert!(matches!(machine.create_partition(PartitionId([1; 16])), Err(Fault::NotOperational)));
@@ -283,7 +339,8 @@ mod tests {
     /// The secret is the hexadecimal text of bytes 0 to 31; the expected chain was computed with another library.
     #[test]
     fn credential_mac_chains_from_the_text_of_the_secret() {
-        let (_folder, machine) = machine();
+        let (_folder, script, machine) = machine();
+        *script.first.lock().expect("no panic under the lock") = Some((0..32).collect());
         let (credential, secret) = machine
             .run(PartitionId::DEVICE, GenerateCredential { access_key: [9; 16] })
             .expect("a credential");

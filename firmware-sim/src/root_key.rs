@@ -14,6 +14,7 @@ use crate::identity::{Custody, PartitionId};
 use crate::material::Material;
 use crate::partition::WrappingKey;
 use crate::sealed_file::{self, Role, damaged};
+use crate::shared::Shared;
 use crate::slots::Slots;
 use crate::software_root;
 
@@ -105,10 +106,8 @@ pub(crate) struct Roots {
 
 impl Roots {
     /// Makes the files of a new, unattended machine with the device's own partition. Refuses if any file exists.
-    pub(crate) fn initialise(
-        directories: &Directories,
-        entropy: &dyn Entropy,
-    ) -> Result<(Self, Slots), Fault> {
+    pub(crate) fn initialise(directories: &Directories, shared: &Shared) -> Result<(Self, Slots), Fault> {
+        let entropy = shared.entropy();
         if directories.present()? > 0 {
             return Err(Fault::AlreadyInitialised);
         }
@@ -116,12 +115,12 @@ impl Roots {
             sealed_file::make_directory(directory)?;
         }
         let device_key = Material::random(entropy, KEY_BYTES)?;
-        let slots = Slots::generate(entropy)?;
+        let slots = Slots::generate(shared)?;
         let sealed = slots.seal(&device_key, entropy)?;
         let key_file = sealed_file::encode_key(Role::DeviceKey, &device_key);
         sealed_file::write_new(&directories.device_key(), &key_file)?;
         sealed_file::write_new(&directories.slots(), &sealed)?;
-        let root = software_root::initialise(directories, entropy)?;
+        let root = software_root::initialise(directories, shared)?;
         let mut roots = Self::new(directories, &slots, &root);
         roots.hsm.add(PartitionId::DEVICE, entropy, sealed_file::write_new)?;
         roots.software.add(PartitionId::DEVICE, entropy, sealed_file::write_new)?;

@@ -1,16 +1,21 @@
-//! What every partition of a machine shares: its state, its entropy and the keys held ready. Imports the cache.
+//! What every partition of a machine shares: its state, its entropy and the keys held ready. Imports the cache and the health
+//! tests, which every byte that the machine draws passes here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use zeroize::Zeroize;
 
 use crate::cache::KeyCache;
-use crate::entropy::Entropy;
+use crate::entropy::{Entropy, EntropyFailed};
 use crate::fault::Fault;
+use crate::health::Health;
+use crate::selftest;
 
 /// Whether the machine answers commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It is attended and waits for its passphrase.
+    /// It is attended and waits for its passphrase; its self-tests passed.
     Locked,
     /// It does.
     Operational,
@@ -24,19 +29,43 @@ const ERROR: u8 = 2;
 
 /// What every partition of a machine shares.
 pub(crate) struct Shared {
-    entropy: Arc<dyn Entropy>,
+    source: Arc<dyn Entropy>,
+    health: Mutex<Health>,
     pub(crate) cache: KeyCache,
     state: AtomicU8,
+    failed: OnceLock<&'static str>,
+    corrupt: Option<&'static str>,
 }
 
 impl Shared {
     /// Of a machine that does not answer commands yet.
-    pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Self {
-        Self { entropy, cache: KeyCache::new(), state: AtomicU8::new(LOCKED) }
+    pub(crate) fn new(source: Arc<dyn Entropy>, corrupt: Option<&'static str>) -> Self {
+        Self {
+            source,
+            health: Mutex::new(Health::new(corrupt)),
+            cache: KeyCache::new(),
+            state: AtomicU8::new(LOCKED),
+            failed: OnceLock::new(),
+            corrupt,
+        }
     }
 
+    /// The source of random bytes behind its health tests.
     pub(crate) fn entropy(&self) -> &dyn Entropy {
-        &*self.entropy
+        self
+    }
+
+    /// Whether the test switch corrupts this test.
+    pub(crate) fn corrupts(&self, test: &str) -> bool {
+        self.corrupt == Some(test)
+    }
+
+    /// Runs the self-tests that need no key; a failure stops the machine. Names what ran.
+    pub(crate) fn self_test(&self) -> Result<Vec<&'static str>, Fault> {
+        selftest::run(&*self.source, self.corrupt).map_err(|test| {
+            self.fail(test);
+            Fault::SelfTest(test)
+        })
     }
 
     pub(crate) fn state(&self) -> State {
@@ -47,6 +76,11 @@ impl Shared {
         }
     }
 
+    /// The self-test that stopped the machine.
+    pub(crate) fn failed_test(&self) -> Option<&'static str> {
+        self.failed.get().copied()
+    }
+
     /// Lets commands run, unless the machine has failed meanwhile.
     pub(crate) fn start(&self) -> Result<(), Fault> {
         match self.state.compare_exchange(LOCKED, OPERATIONAL, Ordering::AcqRel, Ordering::Acquire) {
@@ -55,10 +89,30 @@ impl Shared {
         }
     }
 
-    /// Stops the machine for good: no command runs after this, and no key stays ready.
-    pub(crate) fn fail(&self) -> Fault {
+    /// Stops the machine for good because of a self-test: no command answers after this, and no key stays ready.
+    pub(crate) fn fail(&self, test: &'static str) -> Fault {
+        // The first failure is the one to tell; whoever sees the state finds the name.
+        let _ = self.failed.set(test);
         self.state.store(ERROR, Ordering::Release);
         self.cache.clear();
         Fault::NotOperational
+    }
+}
+
+impl Entropy for Shared {
+    /// Draws, and shows the health tests what was drawn before anybody else sees it. The bytes of a draw stay together; the
+    /// draws of different threads are tested in the order in which they end.
+    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyFailed> {
+        if self.state() == State::Error {
+            return Err(EntropyFailed);
+        }
+        self.source.fill(out)?;
+        // A panic under the lock is a bug of the tests; the counters then are whole all the same.
+        let verdict = self.health.lock().unwrap_or_else(PoisonError::into_inner).check(out);
+        verdict.map_err(|test| {
+            out.zeroize();
+            self.fail(test);
+            EntropyFailed
+        })
     }
 }

@@ -10,7 +10,9 @@ use crate::directories::Directories;
 use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::material::Material;
+use crate::pairwise;
 use crate::sealed_file::{self, PREFIX_BYTES, Role, damaged};
+use crate::shared::Shared;
 
 const KEY_BYTES: usize = 32;
 const SLOT_BYTES: usize = 1 + KEY_BYTES;
@@ -44,11 +46,11 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn generate(entropy: &dyn Entropy) -> Result<Self, Fault> {
+    pub(crate) fn generate(shared: &Shared) -> Result<Self, Fault> {
         Ok(Self {
-            hsm_root: Material::random(entropy, KEY_BYTES)?,
-            storage_domain: Material::random(entropy, KEY_BYTES)?,
-            signing: sm2::PrivateKey::generate(entropy)?,
+            hsm_root: Material::random(shared.entropy(), KEY_BYTES)?,
+            storage_domain: Material::random(shared.entropy(), KEY_BYTES)?,
+            signing: pairwise::generate_sm2(shared)?,
         })
     }
 
@@ -74,7 +76,7 @@ impl Slots {
             passes: number(PREFIX_BYTES + 4),
             lanes: number(PREFIX_BYTES + 8),
         };
-        let salt = header.last_chunk().expect("the header ends with the salt");
+        let salt = &header[HEADER_BYTES - SALT_BYTES..];
         let key = cost.derive(passphrase, salt).map_err(|_| damaged())?;
         let content = sealed_file::open_bound(header, rest, &Sealer::new(&key));
         decode(&content.map_err(|_| Fault::WrongPassphrase)?)

@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 use crate::alg::aes_gcm_siv::Sealer;
 use crate::alg::{hkdf, sm2, sm3};
 use crate::directories::Directories;
-use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::material::Material;
+use crate::pairwise;
 use crate::sealed_file::{self, PREFIX_BYTES, Role, damaged};
+use crate::shared::Shared;
 
 const KEY_BYTES: usize = 32;
 const CHECK_BYTES: usize = 32;
@@ -27,9 +28,10 @@ const LABEL: &[u8] = b"yaoku/software-root";
 // that whoever lacks it cannot put a root key of his own in place.
 
 /// Makes a root key and its three files, which must not exist.
-pub(crate) fn initialise(directories: &Directories, entropy: &dyn Entropy) -> Result<Material, Fault> {
+pub(crate) fn initialise(directories: &Directories, shared: &Shared) -> Result<Material, Fault> {
+    let entropy = shared.entropy();
     let key = Material::random(entropy, KEY_BYTES)?;
-    let private = sm2::PrivateKey::generate(entropy)?;
+    let private = pairwise::generate_sm2(shared)?;
     let root = Material::random(entropy, KEY_BYTES)?;
     let sealed =
         sealed_file::seal(Role::SoftwarePrivate, private.material().expose(), &Sealer::new(&key), entropy)?;

@@ -66,6 +66,11 @@ impl CipherMachine {
         self.on_engine(move |device| device.create_partition(partition)).await
     }
 
+    /// Runs the self-tests again; names what passed.
+    pub async fn self_test(&self) -> Result<Vec<&'static str>> {
+        self.on_engine(Machine::self_test).await
+    }
+
     async fn on_engine<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Machine) -> Result<T, Fault> + Send + 'static,
@@ -88,6 +93,9 @@ impl From<Fault> for Error {
             Fault::NotOperational => {
                 Self::Unavailable("the cipher machine is not operational; the log names the cause")
             }
+            Fault::SelfTest(_) => Self::Unavailable(
+                "a self-test of the cipher machine failed; it answers nothing until the service is restarted",
+            ),
             Fault::Locked => Self::Unavailable("the cipher machine is locked; an operator unlocks it"),
             fault @ (Fault::InvalidWrappedKey
             | Fault::WrongPurpose
@@ -101,7 +109,6 @@ impl From<Fault> for Error {
             | Fault::WrongPassphrase
             | Fault::AlreadyAttended
             | Fault::NotAttended
-            | Fault::SelfTest(_)
             | Fault::UnknownSelfTest
             | Fault::Panicked) => Self::internal(fault),
         }

@@ -25,7 +25,7 @@ pub fn init(settings: &Settings, env: Env) -> Outcome {
     Ok(())
 }
 
-/// Serves until SIGTERM or SIGINT; a second signal ends at once.
+/// Serves until SIGTERM or SIGINT; a second signal ends at once. Fails at the end if a self-test of the cipher machine failed.
 pub fn serve(settings: &Settings, env: Env) -> Outcome {
     let config = settings.load()?;
     start_log(&config)?;
@@ -63,19 +63,35 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
             return Ok(());
         }
     }
-    announce(&server.ready)?;
-    tracing::info!(event = "ready", openapi = %server.ready.openapi, access_point = %server.ready.access_point);
+    if let Some(test) = server.failed_self_test() {
+        announce(&ReadyLine { event: "error".into(), ..server.ready.clone() })?;
+        tracing::error!(
+            event = "selfTest",
+            test,
+            "a self-test failed: nothing is served until a restart passes"
+        );
+    } else {
+        announce(&server.ready)?;
+        tracing::info!(event = "ready", openapi = %server.ready.openapi, access_point = %server.ready.access_point);
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!(event = "stopping", "finishing calls in flight; a second signal ends at once");
+    let failed = server.failed_self_test();
     tokio::select! {
         () = server.stop() => tracing::info!(event = "stopped"),
         _ = terminate.recv() => tracing::warn!(event = "stopped", "at once"),
         _ = interrupt.recv() => tracing::warn!(event = "stopped", "at once"),
     }
-    Ok(())
+    // Whoever watches the service learns by its exit code that it had stopped serving.
+    match failed {
+        Some(test) => {
+            Err(Error::internal(format!("self-test failed: {test}; nothing was served after that")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Prints one JSON line for whoever started the service. A closed standard output is no reason not to serve.

@@ -1,11 +1,14 @@
-//! The door to the gateway. It is shut while the cipher machine is locked: nobody can be authenticated and nothing can
-//! be audited then, because both need the machine's keys. Behind a shut door only the state is told; every other call
-//! is counted, and the count gets its audit record when the door opens.
+//! The door to the gateway. It is shut while the cipher machine is locked, and shuts for good when one of its self-tests
+//! fails: nobody can be authenticated and nothing can be audited then, because both need the machine's keys. Before a shut door
+//! only the state is told; every other call is counted. The count of a locked service gets its audit record when the door
+//! opens. That of a failed one cannot have any, because the machine seals no record any more: it is logged when the service
+//! stops, and lost with a service that is killed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use serde_json::json;
+use firmware_sim::Machine;
+use serde_json::{Value, json};
 
 use super::{Gateway, Reply, Request};
 use crate::config::Config;
@@ -15,22 +18,42 @@ use crate::model::principal::Plane;
 use crate::ops::Listed;
 use crate::ops::system::DescribeSystem;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// What a locked service answers (contract: KMS.9071).
 const LOCKED: Error =
     Error::Unavailable("the cipher machine is locked; an operator opens it with `yaoku unlock`");
+
+/// What a service answers whose cipher machine failed a self-test.
+const FAILED: Error =
+    Error::Unavailable("a self-test of the cipher machine failed; an operator must restart the service");
+
+/// Whether calls are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// They are.
+    Ready,
+    /// Not all of them, or not in time.
+    Unavailable,
+    /// The cipher machine waits for its passphrase.
+    Locked,
+    /// This self-test of the cipher machine failed.
+    Failed(&'static str),
+}
 
 /// Where listeners hand their calls.
 pub struct Door {
     config: Config,
     env: Env,
+    machine: Arc<Machine>,
     gateway: OnceLock<Arc<Gateway>>,
     refused: AtomicU64,
 }
 
 impl Door {
     /// A door that is shut.
-    pub fn new(config: Config, env: Env) -> Self {
-        Self { config, env, gateway: OnceLock::new(), refused: AtomicU64::new(0) }
+    pub fn new(config: Config, env: Env, machine: Arc<Machine>) -> Self {
+        Self { config, env, machine, gateway: OnceLock::new(), refused: AtomicU64::new(0) }
     }
 
     /// The effective settings.
@@ -54,25 +77,53 @@ impl Door {
         self.gateway.get()
     }
 
-    /// Serves one call.
-    pub async fn perform(&self, request: Box<Request>) -> Reply {
-        match self.gateway.get() {
-            Some(gateway) => gateway.perform(request).await,
-            None => self.refuse(&request),
+    /// How many calls were refused since the door was shut.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    /// Whether calls are served.
+    pub fn readiness(&self) -> Readiness {
+        match (self.machine.failed_test(), self.gateway.get()) {
+            (Some(test), _) => Readiness::Failed(test),
+            (None, None) => Readiness::Locked,
+            (None, Some(gateway)) if gateway.app().is_ready() => Readiness::Ready,
+            (None, Some(_)) => Readiness::Unavailable,
         }
     }
 
+    /// Serves one call.
+    pub async fn perform(&self, request: Box<Request>) -> Reply {
+        match (self.machine.failed_test(), self.gateway.get()) {
+            (None, Some(gateway)) => gateway.perform(request).await,
+            (Some(test), _) => self.refuse(&request, self.error_state(test), FAILED),
+            (None, None) => {
+                self.refuse(&request, json!({ "version": VERSION, "machineState": "Locked" }), LOCKED)
+            }
+        }
+    }
+
+    /// What describeSystem says in the error state.
+    fn error_state(&self, test: &str) -> Value {
+        let passed = self.gateway.get().map(|gateway| gateway.app().self_tested().to_string());
+        let mut state = json!({ "version": VERSION, "machineState": "Error", "failedSelfTest": test });
+        if let Some(passed) = passed {
+            state["selfTestTime"] = passed.into();
+        }
+        state
+    }
+
     /// Tells anybody the state, and nobody anything else. There is no signature that could be checked.
-    fn refuse(&self, request: &Request) -> Reply {
+    fn refuse(&self, request: &Request, state: Value, refusal: Error) -> Reply {
         let theirs = super::header(&request.headers, "ctyun-eop-request-id");
         let theirs = theirs.filter(|id| request.plane == Plane::OpenApi && (1..=128).contains(&id.len()));
         let request_id = theirs.map_or_else(|| self.new_id(), |id| Ok(id.to_owned()));
         let describes = super::route(request).is_ok_and(|row| row.spec.name == DescribeSystem::SPEC.name);
         let result = match describes {
-            true => Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "machineState": "Locked" }).to_string()),
+            true => Ok(state.to_string()),
             false => {
                 self.refused.fetch_add(1, Ordering::AcqRel);
-                Err(LOCKED)
+                Err(refusal)
             }
         };
         Reply { request_id: request_id.unwrap_or_default(), result }

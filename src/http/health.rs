@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_SECURITY_POLICY;
 use actix_web::web::Data;
 
-use crate::gateway::Door;
+use crate::gateway::{Door, Readiness};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -14,12 +14,13 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(r#"{"status":"live"}"#)
 }
 
-/// The cipher machine is unlocked and works, the store writes, cron ticks.
+/// The cipher machine is unlocked and passed its self-tests, the store writes, cron ticks.
 pub async fn ready(door: Data<Door>) -> HttpResponse {
-    let (mut response, body) = match door.gateway().map(|gateway| gateway.app().is_ready()) {
-        Some(true) => (HttpResponse::Ok(), r#"{"status":"ready"}"#),
-        Some(false) => (HttpResponse::ServiceUnavailable(), r#"{"status":"unavailable"}"#),
-        None => (HttpResponse::ServiceUnavailable(), r#"{"status":"locked"}"#),
+    let (mut response, body) = match door.readiness() {
+        Readiness::Ready => (HttpResponse::Ok(), r#"{"status":"ready"}"#),
+        Readiness::Unavailable => (HttpResponse::ServiceUnavailable(), r#"{"status":"unavailable"}"#),
+        Readiness::Locked => (HttpResponse::ServiceUnavailable(), r#"{"status":"locked"}"#),
+        Readiness::Failed(_) => (HttpResponse::ServiceUnavailable(), r#"{"status":"error"}"#),
     };
     response.content_type("application/json").body(body)
 }

@@ -1,11 +1,11 @@
-//! The appliance itself (contract 5.13).
+//! The appliance itself (contract 5.13): its state, and the self-tests of its cipher machine.
 
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
 use crate::api::Call;
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Says what the appliance is and how it is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,8 +22,10 @@ pub struct SystemView {
     pub region: String,
     /// The appliance's time.
     pub time: String,
-    /// State of the cipher machine.
+    /// State of the cipher machine. Whoever is asked in another state than `Operational` is the door.
     pub machine_state: String,
+    /// When the cipher machine last passed its self-tests.
+    pub self_test_time: String,
     /// Partitions of the cipher machine, its own included.
     pub partitions: usize,
     /// Whether the store accepts every write.
@@ -51,6 +53,7 @@ impl Operation for DescribeSystem {
             region: call.region.to_string(),
             time: call.now.to_string(),
             machine_state: format!("{:?}", device.state()),
+            self_test_time: app.self_tested().to_string(),
             partitions: device.partitions(),
             store_healthy: app.store.is_healthy(),
             store_state: format!("{:?}", app.store.condition()),
@@ -58,6 +61,39 @@ impl Operation for DescribeSystem {
             audit_head: hex::encode(head),
             commits: app.store.figures().commits(),
             active_keys: app.keys.active(),
+        })
+    }
+}
+
+/// Runs the cipher machine's self-tests. An administrator asks for it, and cron at every `self_test.interval_seconds`. If one
+/// fails, the machine answers nothing any more: neither this call nor its audit record comes to an end.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSelfTest {}
+
+/// What passed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SelfTestView {
+    /// Names of the tests that ran; all of them passed.
+    pub tests: Vec<String>,
+    /// How long they took.
+    pub duration_milliseconds: u64,
+    /// When they had passed.
+    pub self_test_time: String,
+}
+
+impl Operation for RunSelfTest {
+    type Output = SelfTestView;
+
+    async fn run(self, _: &Call, app: &App) -> Result<SelfTestView> {
+        let since = app.env.clock.monotonic();
+        let tests = app.self_test().await?;
+        let duration = app.env.clock.monotonic().saturating_sub(since);
+        Ok(SelfTestView {
+            tests: tests.into_iter().map(str::to_owned).collect(),
+            duration_milliseconds: u64::try_from(duration.as_millis()).map_err(Error::internal)?,
+            self_test_time: app.self_tested().to_string(),
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use firmware_sim::{Directories, Machine, Options, custody};
+use firmware_sim::{Directories, Machine, Options, custody, self_tests};
 
 use super::FIRST_RUN;
 use crate::config::Config;
@@ -39,13 +39,20 @@ pub(super) fn is_software_together(config: &Config) -> bool {
 }
 
 /// The test switch of the settings.
-pub(super) fn options(config: &Config) -> Options {
-    Options { corrupt: Some(config.self_test.corrupt.clone()).filter(|name| !name.is_empty()) }
+pub(super) fn options(config: &Config) -> Result<Options> {
+    let name = config.self_test.corrupt.as_str();
+    match name.is_empty() || self_tests().contains(&name) {
+        true => Ok(Options { corrupt: Some(name.to_owned()).filter(|name| !name.is_empty()) }),
+        false => Err(Error::internal(format!(
+            "self_test.corrupt names no self-test; it must be empty or one of: {}",
+            self_tests().join(", ")
+        ))),
+    }
 }
 
 /// Opens the machine; an attended one is locked.
 pub(super) fn open_machine(config: &Config, env: &Env) -> Result<Arc<Machine>> {
-    let machine = Machine::open(&directories(config), Arc::clone(&env.entropy), options(config));
+    let machine = Machine::open(&directories(config), Arc::clone(&env.entropy), options(config)?);
     machine.map(Arc::new).map_err(Error::internal)
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firmware_sim::{Fault, Machine};
+use firmware_sim::{Fault, Machine, State};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after an attempt that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Returns when the machine is unlocked.
+/// Returns when the machine is unlocked, or has failed a self-test on the way.
 pub async fn wait(data: &Path, machine: &Arc<Machine>) -> Result<()> {
     let path = data.join(SOCKET);
     remove(&path)?;
@@ -37,6 +37,7 @@ pub async fn wait(data: &Path, machine: &Arc<Machine>) -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await.map_err(Error::internal)?;
         match attempt(stream, machine).await {
+            _ if machine.state() == State::Error => return remove(&path),
             Ok(true) => return remove(&path),
             Ok(false) => tracing::warn!(event = "unlock", "an attempt with a wrong passphrase"),
             Err(error) => tracing::warn!(event = "unlock", cause = ?error, "an attempt failed"),

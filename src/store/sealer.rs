@@ -18,6 +18,11 @@ impl Sealer {
         Self(Arc::clone(machine))
     }
 
+    /// Whether the machine failed a self-test: then nothing is sealed or opened any more.
+    pub fn has_failed(&self) -> bool {
+        self.0.failed_test().is_some()
+    }
+
     /// Seals a value for a place.
     pub fn seal(&self, place: &[u8], plaintext: Vec<u8>) -> Result<Vec<u8>> {
         let command = Seal { place: place.to_vec(), plaintext: Zeroizing::new(plaintext) };

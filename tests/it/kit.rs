@@ -3,6 +3,7 @@
 //! written from the contract, apart from the service's own code.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -47,13 +48,17 @@ pub fn temporary() -> TempDir {
     if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
 }
 
-/// The system's generator, with every output on record: a test that injects it knows the keys that were made.
+/// The system's generator, with every output on record: a test that injects it knows the keys that were made. A test can
+/// also break it: from then on it gives the same byte for ever.
 #[derive(Default)]
-pub struct Recorder(pub Mutex<Vec<Vec<u8>>>);
+pub struct Recorder(pub Mutex<Vec<Vec<u8>>>, pub AtomicBool);
 
 impl Entropy for Recorder {
     fn fill(&self, out: &mut [u8]) -> Result<(), EntropyFailed> {
         SystemEntropy.fill(out)?;
+        if self.1.load(Ordering::Acquire) {
+            out.fill(0x55);
+        }
         self.0.lock().unwrap().push(out.to_vec());
         Ok(())
     }

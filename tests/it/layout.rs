@@ -40,7 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// Who names the cipher machine's types. `env` hands it entropy, `api` puts what it released on the wire, `gateway`
-/// has it check signatures, `server` starts it, `app` and `actors` run its commands, `ops` write them, `model` and
+/// asks whether it works and has it check signatures, `server` starts it, `app` and `actors` run its commands, `ops` write them, `model` and
 /// `store` keep what it wrapped and sealed. The listeners, cron and the command line do not know that there is one.
 const MACHINE_USERS: [&str; 9] =
     ["actors", "api", "app", "env", "gateway", "model", "ops", "server", "store"];

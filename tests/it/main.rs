@@ -17,5 +17,6 @@ mod life;
 mod operations;
 mod power_cut;
 mod program;
+mod self_test;
 mod tenants;
 mod witness;

@@ -31,7 +31,8 @@ impl Cost {
     /// The second recommended option of RFC 9106 section 4, with one lane: the library computes on one thread.
     pub(crate) const PASSPHRASE: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 
-    pub(crate) fn derive(self, passphrase: &[u8], salt: &[u8; SALT_BYTES]) -> Result<Material, Forged> {
+    /// Derives a key: RFC 9106 section 3.2.
+    pub(crate) fn derive(self, passphrase: &[u8], salt: &[u8]) -> Result<Material, Forged> {
         let Self { memory_kib, passes, lanes } = self;
         if memory_kib > MEMORY_KIB_MAX || passes > PASSES_MAX || lanes > LANES_MAX {
             return Err(Forged);

@@ -4,6 +4,7 @@
 
 pub(crate) mod aes_gcm;
 pub(crate) mod aes_gcm_siv;
+pub(crate) mod answers;
 pub(crate) mod argon2id;
 pub(crate) mod hkdf;
 pub(crate) mod sha256;

@@ -34,7 +34,7 @@ const DRAWS_MAX: usize = 8;
 pub(crate) struct PrivateKey(Material);
 
 impl PrivateKey {
-    /// Draws a new key: GB/T 32918.1 section 6.1, by rejection.
+    /// Draws a new key: GB/T 32918.1 section 6.1, by rejection. For `pairwise`, which proves it before it is used.
     pub(crate) fn generate(entropy: &dyn Entropy) -> Result<Self, Fault> {
         for _ in 0..DRAWS_MAX {
             if let Ok(key) = Self::from_material(Material::random(entropy, PRIVATE_BYTES)?) {
@@ -86,12 +86,6 @@ impl PrivateKey {
             return Err(Forged);
         }
         Ok(plaintext)
-    }
-
-    /// Signs and verifies: whether both halves of the pair belong together.
-    pub(crate) fn is_consistent(&self, entropy: &dyn Entropy) -> Result<bool, Fault> {
-        let signature = self.sign(b"pairwise consistency", entropy)?;
-        Ok(verify(&self.public(), b"pairwise consistency", &signature).is_ok())
     }
 
     fn secret(&self) -> SecretKey {
@@ -155,53 +149,36 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::alg::answers::sm2::{CIPHERTEXT, MADE_SIGNATURE, NONCE, PRIVATE, SIGNATURE, SIGNED};
     use crate::alg::vectors::hex;
     use crate::entropy::Fixed;
 
-    /// GB/T 32918.5 annexes A and C.
-    const PRIVATE: &str = "3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8";
-    const NONCE: &str = "59276e27d506861a16680f3ad9c02dccef3cc1fa3cdbe4ce6d54b80deac1bc21";
-    const SIGNATURE: &str = "f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3\
-                             b1b6aa29df212fd8763182bc0d421ca1bb9038fd1f7f42d4840b69c485bbc1aa";
-    const CIPHERTEXT: &str = "04\
-                              04ebfc718e8d1798620432268e77feb6415e2ede0e073c0f4f640ecd2e149a73\
-                              e858f9d81e5430a57b36daab8f950a3c64e6ee6a63094d99283aff767e124df0\
-                              59983c18f809e262923c53aec295d30383b54e39d609d160afcb1908d0bd8766\
-                              21886ca989ca9c7d58087307ca93092d651efa";
-
     fn published() -> PrivateKey {
-        PrivateKey::from_material(Material::copy_of(&hex(PRIVATE))).expect("in range")
-    }
-
-    fn array<const N: usize>(text: &str) -> [u8; N] {
-        hex(text).try_into().expect("a literal of this length")
+        PrivateKey::from_material(Material::copy_of(&PRIVATE)).expect("in range")
     }
 
     #[test]
-    fn the_published_signature_verifies_and_its_neighbours_do_not() {
+    fn no_neighbour_of_the_published_signature_verifies() {
         let public = published().public();
-        assert!(verify(&public, b"message digest", &array(SIGNATURE)).is_ok());
-        assert!(verify(&public, b"message digesu", &array(SIGNATURE)).is_err());
+        assert!(verify(&public, SIGNED, &SIGNATURE).is_ok());
+        assert!(verify(&public, b"message digesu", &SIGNATURE).is_err());
         for at in 0..SIGNATURE_BYTES {
-            let mut changed = array::<SIGNATURE_BYTES>(SIGNATURE);
+            let mut changed = SIGNATURE;
             changed[at] ^= 1;
-            assert!(verify(&public, b"message digest", &changed).is_err(), "byte {at}");
+            assert!(verify(&public, SIGNED, &changed).is_err(), "byte {at}");
         }
-        assert!(verify(&public, b"message digest", &[0; SIGNATURE_BYTES]).is_err());
+        assert!(verify(&public, SIGNED, &[0; SIGNATURE_BYTES]).is_err());
     }
 
     #[test]
-    fn the_published_ciphertext_is_made_and_opened() {
+    fn no_neighbour_of_the_published_ciphertext_opens() {
         let key = published();
-        let made = encrypt(&key.public(), b"encryption standard", &Fixed::new(&hex(NONCE)));
-        assert_eq!(made.expect("a ciphertext"), hex(CIPHERTEXT));
-        assert_eq!(*key.decrypt(&hex(CIPHERTEXT)).expect("a plaintext"), b"encryption standard");
-        let whole = hex(CIPHERTEXT);
-        for at in 0..whole.len() {
-            let mut changed = whole.clone();
+        assert!(key.decrypt(&CIPHERTEXT).is_ok());
+        for at in 0..CIPHERTEXT.len() {
+            let mut changed = CIPHERTEXT;
             changed[at] ^= 1;
             assert!(key.decrypt(&changed).is_err(), "byte {at}");
-            assert!(key.decrypt(&whole[..at]).is_err(), "cut to {at}");
+            assert!(key.decrypt(&CIPHERTEXT[..at]).is_err(), "cut to {at}");
         }
     }
 
@@ -210,7 +187,7 @@ mod tests {
     fn a_derived_key_of_zeros_is_refused() {
         let key = published();
         for number in 1..4096_u16 {
-            let nonce = [&number.to_be_bytes(), &hex(NONCE)[2..]].concat();
+            let nonce = [&number.to_be_bytes(), &NONCE[2..]].concat();
             // The library draws again when all of the derived key is zero; so two bytes, of which the first counts.
             let made = encrypt(&key.public(), &[7, 7], &Fixed::new(&nonce)).expect("a ciphertext");
             let cipher: Cipher<'_> = Cipher::from_slice(&made, Mode::C1C3C2).expect("its own ciphertext");
@@ -277,10 +254,19 @@ mod tests {
         let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("a file");
         let (key, public) = (published(), published().public());
         // SEC 1 private key and SubjectPublicKeyInfo of the curve 1.2.156.10197.1.301.
-        let private = hex(&format!("30770201010420{PRIVATE}a00a06082a811ccf5501822da14403420004"));
-        write("key.der", &[private.as_slice(), &public[1..]].concat());
+        let (start, end) = (hex("30770201010420"), hex("a00a06082a811ccf5501822da14403420004"));
+        write("key.der", &[start.as_slice(), &PRIVATE, &end, &public[1..]].concat());
         let head = hex("3059301306072a8648ce3d020106082a811ccf5501822d034200");
         write("public.der", &[head.as_slice(), &public].concat());
+        let der = |signature: &[u8; SIGNATURE_BYTES]| {
+            sequence(&[integer(&signature[..32]), integer(&signature[32..])])
+        };
+        let verify = "pkeyutl -verify -pubin -inkey public.der -keyform DER -rawin -digest sm3 \
+                      -pkeyopt distid:1234567812345678 -in message -sigfile signature";
+        assert_eq!(key.sign(SIGNED, &Fixed::new(&NONCE)).expect("a signature"), MADE_SIGNATURE);
+        write("message", SIGNED);
+        write("signature", &der(&MADE_SIGNATURE));
+        assert!(openssl(folder.path(), verify), "the signature among the known answers");
         for (number, length) in (1..).zip([1, 31, 32, 33, 200]) {
             let seed = [number; 7];
             let entropy = Fixed::new(&seed);
@@ -299,9 +285,7 @@ mod tests {
             }
             let signature = key.sign(&message, &entropy).expect("a signature");
             write("message", &message);
-            write("signature", &sequence(&[integer(&signature[..32]), integer(&signature[32..])]));
-            let verify = "pkeyutl -verify -pubin -inkey public.der -keyform DER -rawin -digest sm3 \
-                          -pkeyopt distid:1234567812345678 -in message -sigfile signature";
+            write("signature", &der(&signature));
             assert!(openssl(folder.path(), verify), "{length} bytes");
             write("message", b"another");
             assert!(!openssl(folder.path(), verify), "another message");

@@ -42,7 +42,7 @@ fn hmac_sm3_uses_the_derived_key_of_the_contract() {
     ] {
         let bench = Bench::new();
         let key_version: Vec<u8> = (0..key_bytes).collect();
-        bench.script.then(&[&key_version, &[1; 12]]);
+        bench.script.then(&[&key_version, b"wrapped once"]);
         let key = bench.named_key(name, algorithm);
         let mac =
             bench.machine.run(TENANT, HmacSm3 { key, message: b"hello yaoku".to_vec() }).expect("a MAC");

@@ -35,7 +35,7 @@ fn frames_are_byte_for_byte_the_contracts() {
     for (algorithm, key_bytes, payload) in [(Algorithm::Aes256, 32, aes), (Algorithm::Sm4, 16, sm4)] {
         let bench = Bench::new();
         let key_version: Vec<u8> = (0..key_bytes).collect();
-        bench.script.then(&[&key_version, &[1; 12], &salt]);
+        bench.script.then(&[&key_version, b"wrapped once", &salt]);
         let key = bench.named_key(name, algorithm);
         let frame = bench.encrypt(&key, b"hello yaoku");
         assert_eq!(frame, [header.as_bytes(), &hex(payload)].concat(), "{algorithm:?}");
@@ -206,10 +206,10 @@ fn frames_open_under_their_own_binding_only() {
 #[test]
 fn a_frame_opens_under_the_version_it_names() {
     let bench = Bench::new();
-    let material = [9; 32];
-    bench.script.then(&[&material, &[1; 12]]);
+    let material: [u8; 32] = std::array::from_fn(|at| at as u8);
+    bench.script.then(&[&material, b"wrapped once"]);
     let one = bench.key(Algorithm::Aes256);
-    bench.script.then(&[&material, &[1; 12]]);
+    bench.script.then(&[&material, b"wrapped once"]);
     let other = bench.named_key(KeyName { version: [3; 16], ..NAME }, Algorithm::Aes256);
     let frame = bench.encrypt(&one, b"bound");
     assert!(refused(bench.decrypt(&other, &frame)), "equal material, but the frame names another version");

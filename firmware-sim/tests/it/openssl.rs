@@ -54,7 +54,7 @@ fn message(length: usize) -> Vec<u8> {
 
 /// An SM4 key whose clear bytes are [`KEY`].
 fn known_key(bench: &Bench) -> WrappedKey {
-    bench.script.then(&[&KEY, &[1; 12]]);
+    bench.script.then(&[&KEY, b"wrapped once"]);
     bench.named_key(NAME, Algorithm::Sm4)
 }
 

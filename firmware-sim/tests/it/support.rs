@@ -22,6 +22,10 @@ pub enum Mood {
     Working,
     Failing,
     Panicking,
+    /// It gives the same byte for ever.
+    Stuck,
+    /// It gives the same block for ever, as after a restored snapshot.
+    Repeating,
 }
 
 /// Gives the scripted answers first, then a counter's bytes; remembers all it gave.
@@ -61,6 +65,14 @@ impl Entropy for Script {
             Mood::Working => {}
             Mood::Failing => return Err(EntropyFailed),
             Mood::Panicking => panic!("as the test wants"),
+            Mood::Stuck => {
+                out.fill(0x55);
+                return Ok(());
+            }
+            Mood::Repeating => {
+                out.iter_mut().zip((1..=251).cycle()).for_each(|(out, byte)| *out = byte);
+                return Ok(());
+            }
         }
         let mut state = self.0.lock().expect("no panic under the lock");
         if let Some(answer) = state.next.pop_front() {

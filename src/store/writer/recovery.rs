@@ -34,6 +34,15 @@ impl Writer {
         self.file.close();
         let (mut full, mut pause) = (trouble(failure) == Trouble::Full, self.pause);
         while open {
+            if self.sealer.has_failed() {
+                // No pause helps: what is in the file can be read again by the next process.
+                tracing::error!(
+                    event = "reopen",
+                    "the store stays closed: the cipher machine failed a self-test"
+                );
+                refuse_until_closed(queue);
+                return false;
+            }
             if full {
                 self.reserve.release();
             }
@@ -134,6 +143,17 @@ fn refuse_for(pause: Duration, queue: &mut mpsc::Receiver<Order>) -> bool {
                 std::thread::sleep(left.min(PAUSE_STEP));
                 left = left.saturating_sub(PAUSE_STEP);
             }
+        }
+    }
+}
+
+/// Waits to be told to end, and answers those who call meanwhile.
+fn refuse_until_closed(queue: &mut mpsc::Receiver<Order>) {
+    loop {
+        match queue.blocking_recv() {
+            Some(Order::Record(member)) => refuse(member, FAILED),
+            Some(Order::Tend | Order::Reopen(_)) => {}
+            Some(Order::Close) | None => return,
         }
     }
 }
