@@ -5,7 +5,8 @@
 //!
 //! Map: `command` (what an instruction is) → `commands/` (the instructions) → `partition` (the keys of one
 //! tenant) → `wrapped`, `frame`, `material` (the forms data takes) → `alg/` (libraries, adapted). `machine`
-//! starts and runs it all; `slots`, `software_root`, `root_key` and `sealed_file` keep it on disk, `custody` changes how.
+//! starts and runs it all, and rolls the wrapping keys; `slots`, `software_root`, `root_key` and `sealed_file` keep it on
+//! disk, `custody` changes how.
 //!
 //! # What the compiler refuses
 //!
@@ -92,7 +93,7 @@ pub use crate::commands::credential::{CredentialMac, GenerateCredential, MAC_MES
 pub use crate::commands::data_key::{DATA_KEY_BYTES_MAX, GenerateDataKey, GenerateDataKeyWithoutPlaintext};
 pub use crate::commands::device::{DevicePublicKey, DeviceSign, SIGNED_MESSAGE_BYTES_MAX};
 pub use crate::commands::digest::DigestSm3;
-pub use crate::commands::keys::GenerateKey;
+pub use crate::commands::keys::{GenerateKey, Rewrap};
 pub use crate::commands::mac::HmacSm3;
 pub use crate::commands::random::{RANDOM_BYTES_MAX, Random};
 pub use crate::commands::storage::{Open, PLACE_BYTES_MAX, SEALED_PLAINTEXT_BYTES_MAX, Seal};

@@ -5,5 +5,6 @@ mod custody;
 mod frames;
 mod machine;
 mod openssl;
+mod roll;
 mod support;
 mod wrapped;
