@@ -13,9 +13,12 @@ use crate::ids::KeyId;
 use crate::model::alias::KeyRef;
 use crate::model::record::Kind;
 use crate::ops::rotation::RotateDueKey;
+use crate::ops::wrapping_key::{self, FinishRoll, RewrapCredential, RewrapKey};
 
 /// Due records that one tick takes up.
 const DUE_MAX: usize = 1000;
+/// Records that one tick rewraps.
+const REWRAPS_MAX: usize = 1000;
 
 /// The scheduler.
 pub struct Cron {
@@ -49,7 +52,7 @@ impl Actor for Cron {
 
 /// One tick. A failure is logged and tried again at the next one.
 async fn tick_once(gateway: &Gateway) {
-    for result in [rotate(gateway).await, gateway.sweep().await] {
+    for result in [rotate(gateway).await, roll(gateway).await, gateway.sweep().await] {
         if let Err(error) = result {
             tracing::warn!(event = "tick", %error, "a scheduled job failed; the next tick tries again");
         }
@@ -72,4 +75,34 @@ async fn rotate(gateway: &Gateway) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Goes on with the rolls of wrapping keys: rewraps what the old generation still wraps. A roll is finished in a later
+/// tick than its last rewrap, so that calls which read a record before have ended by then.
+async fn roll(gateway: &Gateway) -> Result<()> {
+    let app = gateway.app();
+    let mut room = REWRAPS_MAX;
+    for partition in wrapping_key::rolling(app) {
+        let left = wrapping_key::left(partition, room, app)?;
+        if left.total == 0 {
+            note("finishRoll", &partition.to_string(), gateway.submit(FinishRoll { partition }).await);
+        }
+        room -= left.keys.len() + left.credentials.len();
+        for key in left.keys {
+            let rewrapped = gateway.submit(RewrapKey { cmk_uuid: KeyRef::Id(key) }).await;
+            note("rewrapKey", &key.to_string(), rewrapped);
+        }
+        for access_key in left.credentials {
+            let rewrapped = gateway.submit(RewrapCredential { access_key }).await;
+            note("rewrapCredential", &access_key.to_string(), rewrapped);
+        }
+    }
+    Ok(())
+}
+
+/// Logs a step that was refused; the next tick tries it again.
+fn note<T>(event: &str, id: &str, outcome: Result<T>) {
+    if let Err(error) = outcome {
+        tracing::warn!(event, id, %error, "not done yet; the next tick tries again");
+    }
 }

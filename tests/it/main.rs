@@ -17,3 +17,4 @@ mod power_cut;
 mod program;
 mod tenants;
 mod witness;
+mod wrapping_key;

@@ -160,14 +160,15 @@ fn the_device_rolls_and_keeps_what_else_it_holds() {
 /// A crash between the two lists, whichever is behind: the roll has not begun, and begins when asked again.
 #[test]
 fn a_half_begun_roll_is_completed() {
-    for behind in 0..2 {
+    // The lists stand in the other order: where one is behind, the custody beside it is ahead.
+    for (behind, custody) in CUSTODIES.into_iter().enumerate() {
         let bench = Bench::new();
         let kept = keys(&bench);
         let list = lists(&bench)[behind].clone();
         let old = fs::read(&list).expect("a file");
         bench.machine.begin_roll(TENANT).expect("a roll");
         // In the custody that is ahead this is the very generation that is found again.
-        let ahead = made(&bench, Algorithm::Aes256, CUSTODIES[behind]);
+        let ahead = made(&bench, Algorithm::Aes256, custody);
         fs::write(&list, old).expect("a file");
 
         let bench = bench.reopen();
