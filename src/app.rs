@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::ArbiterHandle;
 use firmware_sim::{Command, DevicePublicKey, DeviceSign, Machine, PartitionId, State};
 
+pub use crate::actors::Wrapping;
 use crate::actors::{CipherMachine, Keepers};
 use crate::config::Config;
 use crate::env::{Env, Timestamp};
@@ -88,9 +89,23 @@ impl App {
 
     /// Runs a command in the partition of a service, if the service runs.
     pub async fn run_for<C: Command>(&self, instance: InstanceId, command: C) -> Result<C::Reply> {
+        self.machine.run(self.running_partition(instance)?, command).await
+    }
+
+    /// Runs a command that makes a key in the partition of a service, if the service runs.
+    pub async fn make_for<C: Command>(
+        &self,
+        instance: InstanceId,
+        command: C,
+        held: &Wrapping,
+    ) -> Result<C::Reply> {
+        self.machine.make(self.running_partition(instance)?, command, held).await
+    }
+
+    fn running_partition(&self, instance: InstanceId) -> Result<PartitionId> {
         let instance = self.instance(instance)?;
         instance.check_running()?;
-        self.machine.run(PartitionId(*instance.partition.as_bytes()), command).await
+        Ok(PartitionId(*instance.partition.as_bytes()))
     }
 
     /// The public key of the device that signs the audit trail.

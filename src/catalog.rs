@@ -68,6 +68,11 @@ operations! {
     ops::account::CreateAccount: "createAccount" ["/account/createAccount"] "iam:createAccount" Write OtherWrite OPENAPI Administrator "创建账号" "Create account";
     ops::system::DescribeSystem: "describeSystem" ["/system/describeSystem"] "iam:describeSystem" Read OtherRead OPENAPI Tenant "查询系统信息" "Describe system";
     ops::system::RunSelfTest: "runSelfTest" ["/system/runSelfTest"] "iam:runSelfTest" Write OtherWrite OPENAPI Administrator "运行自检" "Run self-tests";
+    // cron submits the last three
+    ops::wrapping_key::RollWrappingKey: "rollWrappingKey" ["/system/rollWrappingKey"] "iam:rollWrappingKey" Write OtherWrite OPENAPI Administrator "轮换包装密钥" "Roll wrapping key";
+    ops::wrapping_key::RewrapKey: "rewrapKey" [] "kms:cmk:rewrap" Write Unlimited INTERNAL Tenant "重新包装密钥" "Rewrap key";
+    ops::wrapping_key::RewrapCredential: "rewrapCredential" [] "kms:accessPoint:rewrapCredential" Write Unlimited INTERNAL Tenant "重新包装凭证" "Rewrap credential";
+    ops::wrapping_key::FinishRoll: "finishRoll" [] "iam:finishRoll" Write Unlimited INTERNAL Administrator "完成包装密钥轮换" "Finish roll of wrapping key";
     // contract 5.14
     ops::audit::QueryAudit: "queryAudit" ["/audit/queryAudit"] "iam:queryAudit" Read OtherRead OPENAPI Tenant "查询审计记录" "Query audit records";
     ops::audit::DescribeAudit: "describeAudit" ["/audit/describeAudit"] "iam:describeAudit" Read OtherRead OPENAPI Tenant "查询审计记录详情" "Describe audit record";

@@ -15,9 +15,12 @@ use crate::model::record::Kind;
 use crate::ops::audit_trail::{DeleteExpiredAudit, MoveAudit, SignAuditCheckpoint};
 use crate::ops::rotation::RotateDueKey;
 use crate::ops::system::RunSelfTest;
+use crate::ops::wrapping_key::{self, FinishRoll, RewrapCredential, RewrapKey};
 
 /// Due records that one tick takes up.
 const DUE_MAX: usize = 1000;
+/// Records that one tick rewraps.
+const REWRAPS_MAX: usize = 1000;
 /// Moves of audit records that one tick makes.
 const MOVES_MAX: usize = 200;
 
@@ -70,6 +73,7 @@ async fn tick_once(gateway: &Gateway) {
         for result in [
             self_test(gateway).await,
             rotate(gateway).await,
+            roll(gateway).await,
             keep_audit(gateway).await,
             gateway.sweep().await,
         ] {
@@ -123,4 +127,34 @@ async fn rotate(gateway: &Gateway) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Goes on with the rolls of wrapping keys: rewraps what the old generation still wraps. A roll is finished in a later
+/// tick than its last rewrap, so that calls which read a record before have ended by then.
+async fn roll(gateway: &Gateway) -> Result<()> {
+    let app = gateway.app();
+    let mut room = REWRAPS_MAX;
+    for partition in wrapping_key::rolling(app) {
+        let left = wrapping_key::left(partition, room, app)?;
+        if left.total == 0 {
+            note("finishRoll", &partition.to_string(), gateway.submit(FinishRoll { partition }).await);
+        }
+        room -= left.keys.len() + left.credentials.len();
+        for key in left.keys {
+            let rewrapped = gateway.submit(RewrapKey { cmk_uuid: KeyRef::Id(key) }).await;
+            note("rewrapKey", &key.to_string(), rewrapped);
+        }
+        for access_key in left.credentials {
+            let rewrapped = gateway.submit(RewrapCredential { access_key }).await;
+            note("rewrapCredential", &access_key.to_string(), rewrapped);
+        }
+    }
+    Ok(())
+}
+
+/// Logs a step that was refused; the next tick tries it again.
+fn note<T>(event: &str, id: &str, outcome: Result<T>) {
+    if let Err(error) = outcome {
+        tracing::warn!(event, id, %error, "not done yet; the next tick tries again");
+    }
 }

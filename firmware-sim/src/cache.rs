@@ -93,6 +93,11 @@ impl KeyCache {
         self.0.insert(Identity::of(&key.header), key);
     }
 
+    /// Forgets a partition's keys of generations before this one.
+    pub(crate) fn forget_before(&self, partition: PartitionId, generation: u32) {
+        self.0.retain(|key, _| key.partition != partition || key.generation >= generation);
+    }
+
     /// Forgets every key.
     pub(crate) fn clear(&self) {
         self.0.clear();

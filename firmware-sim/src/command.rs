@@ -24,6 +24,8 @@ pub trait Command: sealed::Sealed + Send + 'static {
     type Reply: Send + 'static;
     /// Where the service should run it.
     const LANE: Lane;
+    /// Whether the reply holds a new key: then the service must keep rolls of the wrapping key away until it has stored it.
+    const MAKES_KEY: bool = false;
     /// Runs it with the keys of one partition.
     fn execute(self, partition: &Partition) -> Result<Self::Reply, Fault>;
 }

@@ -12,8 +12,10 @@ pub enum Fault {
     InvalidFrame,
     /// A frame or a sealed record does not open under this key, account, context or place: one fault for all.
     InvalidCiphertext,
-    /// A wrapped key is damaged, belongs to another partition, or was wrapped under an erased generation.
+    /// A wrapped key is damaged or belongs to another partition.
     InvalidWrappedKey,
+    /// A wrapped key names a generation of the wrapping key that was erased: a newer copy of it opens, if there is one.
+    RetiredGeneration,
     /// The wrapped key, or the partition, does not serve this command.
     WrongPurpose,
     /// The algorithm is not one this command makes keys for.
@@ -54,6 +56,7 @@ impl fmt::Display for Fault {
             Self::InvalidFrame => out.write_str("the ciphertext has no valid form"),
             Self::InvalidCiphertext => out.write_str("the ciphertext does not open"),
             Self::InvalidWrappedKey => out.write_str("the wrapped key does not open"),
+            Self::RetiredGeneration => out.write_str("the generation that wrapped the key is erased"),
             Self::WrongPurpose => out.write_str("the key does not serve this purpose"),
             Self::WrongAlgorithm => out.write_str("the algorithm does not serve this command"),
             Self::NoSuchPartition => out.write_str("no such partition"),
@@ -81,6 +84,7 @@ impl error::Error for Fault {
             Self::InvalidFrame
             | Self::InvalidCiphertext
             | Self::InvalidWrappedKey
+            | Self::RetiredGeneration
             | Self::WrongPurpose
             | Self::WrongAlgorithm
             | Self::NoSuchPartition

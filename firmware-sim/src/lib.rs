@@ -5,7 +5,7 @@
 //!
 //! Map: `command` (what an instruction is) → `commands/` (the instructions) → `partition` (the keys of one
 //! tenant) → `wrapped`, `frame`, `material` (the forms data takes) → `alg/` (libraries, adapted). `machine`
-//! starts and runs it all; `slots`, `software_root`, `root_key` and `sealed_file` keep it on disk, `custody` changes how;
+//! starts, runs and rolls it all; `slots`, `software_root`, `root_key` and `sealed_file` keep it on disk, `custody` changes how;
 //! `selftest`, `known_answers`, `health` and `pairwise` prove that it works, before and while it does.
 //!
 //! # What the compiler refuses
@@ -98,7 +98,7 @@ pub use crate::commands::device::{
     DevicePublicKey, DeviceSign, SIGNED_MESSAGE_BYTES_MAX, is_device_signature,
 };
 pub use crate::commands::digest::DigestSm3;
-pub use crate::commands::keys::GenerateKey;
+pub use crate::commands::keys::{GenerateKey, Rewrap};
 pub use crate::commands::mac::HmacSm3;
 pub use crate::commands::random::{RANDOM_BYTES_MAX, Random};
 pub use crate::commands::storage::{Open, PLACE_BYTES_MAX, SEALED_PLAINTEXT_BYTES_MAX, Seal};

@@ -1,6 +1,8 @@
 //! The machine: started from its files, then asked one command at a time, from any number of threads. It imports
 //! the partitions and the root keys. It waits for nothing but its disk, and for that only when a partition is
-//! made; a panic in a command stays in that command.
+//! made or its wrapping key rolls; a panic in a command stays in that command.
+
+mod roll;
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{self, AssertUnwindSafe};
@@ -139,8 +141,7 @@ impl Machine {
         let mut partitions = HashMap::new();
         let in_hsm: HashSet<_> = opened.hsm.ids().collect();
         for id in opened.software.ids().filter(|id| in_hsm.contains(id)) {
-            let keys = opened.software.find(id).zip(opened.hsm.find(id));
-            let (software, hsm) = keys.expect("the id was listed by both roots just now");
+            let (software, hsm) = opened.pair(id).ok_or_else(damaged)?;
             let device = (id == PartitionId::DEVICE).then(|| device.clone());
             let partition = Partition::new(id, software, hsm, device, self.shared.clone());
             partitions.insert(id, Arc::new(partition));

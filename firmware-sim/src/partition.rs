@@ -1,6 +1,6 @@
-//! One partition: the virtual machine of one tenant, with a wrapping key for each custody. It wraps keys on
-//! their way out and unwraps them on their way in, and refuses whatever another partition wrapped. It imports
-//! the forms and the algorithms; it does no I/O and knows no command.
+//! One partition: the virtual machine of one tenant, with a wrapping key for each custody; while that rolls, with two
+//! generations of it. It wraps keys on their way out and unwraps them on their way in, and refuses whatever another
+//! partition wrapped. It imports the forms and the algorithms; it does no I/O and knows no command.
 
 use std::sync::Arc;
 
@@ -47,11 +47,36 @@ impl WrappingKey {
     }
 }
 
+/// A partition's wrapping key in one custody. What is wrapped anew is wrapped under the newest generation; the one before
+/// it, there only while a roll is under way, still opens.
+#[derive(Clone)]
+pub(crate) struct Generations {
+    pub(crate) newest: Arc<WrappingKey>,
+    pub(crate) retiring: Option<Arc<WrappingKey>>,
+}
+
+impl Generations {
+    /// Of a partition that has rolled to the end, or never.
+    pub(crate) fn single(key: WrappingKey) -> Self {
+        Self { newest: Arc::new(key), retiring: None }
+    }
+
+    /// As if the roll had not begun: the generation that the other custody has, too.
+    pub(crate) fn before_roll(&self) -> Self {
+        Self { newest: self.retiring.clone().unwrap_or_else(|| self.newest.clone()), retiring: None }
+    }
+
+    /// The newest generation first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<WrappingKey>> {
+        [&self.newest].into_iter().chain(&self.retiring)
+    }
+}
+
 /// The virtual machine of one tenant. Only commands see it, and it shows them nothing outside this crate.
 pub struct Partition {
     id: PartitionId,
-    software: Arc<WrappingKey>,
-    hsm: Arc<WrappingKey>,
+    software: Generations,
+    hsm: Generations,
     device: Option<Arc<DeviceKeys>>,
     shared: Arc<Shared>,
 }
@@ -59,12 +84,27 @@ pub struct Partition {
 impl Partition {
     pub(crate) fn new(
         id: PartitionId,
-        software: Arc<WrappingKey>,
-        hsm: Arc<WrappingKey>,
+        software: Generations,
+        hsm: Generations,
         device: Option<Arc<DeviceKeys>>,
         shared: Arc<Shared>,
     ) -> Self {
         Self { id, software, hsm, device, shared }
+    }
+
+    /// The same partition with other generations of its wrapping key.
+    pub(crate) fn with(&self, software: Generations, hsm: Generations) -> Self {
+        Self { id: self.id, software, hsm, device: self.device.clone(), shared: self.shared.clone() }
+    }
+
+    /// The generation that wraps; the same in both custodies.
+    pub(crate) fn generation(&self) -> u32 {
+        self.hsm.newest.generation
+    }
+
+    /// Whether an older generation still opens.
+    pub(crate) fn is_rolling(&self) -> bool {
+        self.software.retiring.is_some() || self.hsm.retiring.is_some()
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
@@ -81,7 +121,7 @@ impl Partition {
         self.device.as_ref().map(|device| &device.signing).ok_or(Fault::WrongPurpose)
     }
 
-    /// Wraps a new key and proves that it opens again before anybody relies on it.
+    /// Wraps a new key.
     pub(crate) fn wrap(
         &self,
         name: KeyName,
@@ -89,16 +129,35 @@ impl Partition {
         custody: Custody,
         material: &Material,
     ) -> Result<WrappedKey, Fault> {
-        let wrapping = self.wrapping(custody);
+        let generation = self.generations(custody).newest.generation;
+        let purpose = algorithm.purpose();
         let header = WrappedHeader {
             partition: self.id,
             custody,
-            generation: wrapping.generation,
+            generation,
             name,
             algorithm,
-            purpose: algorithm.purpose(),
+            purpose,
             exportable: false,
         };
+        self.seal(header, material)
+    }
+
+    /// Wraps a wrapped key under the newest generation; everything else about it stays. One that is there already comes
+    /// back as it is.
+    pub(crate) fn rewrap(&self, wrapped: &WrappedKey) -> Result<WrappedKey, Fault> {
+        let header = wrapped.header();
+        let material = self.unwrap(wrapped, &header)?;
+        let generation = self.generations(header.custody).newest.generation;
+        if header.generation == generation {
+            return Ok(wrapped.clone());
+        }
+        self.seal(WrappedHeader { generation, ..header }, &material)
+    }
+
+    /// Encrypts key material to its header and proves that it opens again before anybody relies on it.
+    fn seal(&self, header: WrappedHeader, material: &Material) -> Result<WrappedKey, Fault> {
+        let wrapping = self.wrapping(&header)?;
         let mut nonce = [0; NONCE_BYTES];
         self.entropy().fill(&mut nonce)?;
         let mut key = Material::copy_of(material.expose());
@@ -118,9 +177,8 @@ impl Partition {
     /// Opens a wrapped key, or finds it held ready.
     pub(crate) fn key(&self, wrapped: &WrappedKey) -> Result<Arc<OpenKey>, Fault> {
         let header = wrapped.header();
-        if header.partition != self.id {
-            return Err(Fault::InvalidWrappedKey);
-        }
+        // Before the cache is asked: what an erased generation wrapped opens no more, held ready or not.
+        self.wrapping(&header)?;
         if let Some(key) = self.shared.cache.get(wrapped, &header) {
             return Ok(key);
         }
@@ -141,10 +199,7 @@ impl Partition {
 
     /// Opens a wrapped key without looking at the cache. The header it returns for counts once this succeeds.
     fn unwrap(&self, wrapped: &WrappedKey, header: &WrappedHeader) -> Result<Material, Fault> {
-        let wrapping = self.wrapping(header.custody);
-        if header.generation != wrapping.generation || header.partition != self.id {
-            return Err(Fault::InvalidWrappedKey);
-        }
+        let wrapping = self.wrapping(header)?;
         let mut material = Material::copy_of(wrapped.encrypted_key());
         wrapping
             .sealer
@@ -153,7 +208,20 @@ impl Partition {
         Ok(material)
     }
 
-    fn wrapping(&self, custody: Custody) -> &WrappingKey {
+    /// The wrapping key that a header names.
+    fn wrapping(&self, header: &WrappedHeader) -> Result<&WrappingKey, Fault> {
+        if header.partition != self.id {
+            return Err(Fault::InvalidWrappedKey);
+        }
+        let generations = self.generations(header.custody);
+        match generations.keys().find(|key| key.generation == header.generation) {
+            Some(key) => Ok(key),
+            None if header.generation < generations.newest.generation => Err(Fault::RetiredGeneration),
+            None => Err(Fault::InvalidWrappedKey),
+        }
+    }
+
+    fn generations(&self, custody: Custody) -> &Generations {
         match custody {
             Custody::Software => &self.software,
             Custody::Hsm => &self.hsm,

@@ -164,13 +164,6 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     sync_parent(path)
 }
 
-/// Replaces a file at once: after a crash it holds the old bytes or the new ones. Durable when this returns.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    let new = prepare(path, bytes)?;
-    fs::rename(&new, path)?;
-    sync_parent(path)
-}
-
 /// Replaces a file and overwrites the bytes it held: they must not be read again. A crash leaves the old file or the new
 /// one, and perhaps the old bytes beside the new, for [`settle`] to erase.
 pub(crate) fn replace_and_erase(path: &Path, bytes: &[u8], entropy: &dyn Entropy) -> Result<(), Fault> {

@@ -52,6 +52,11 @@ struct Published<R> {
 impl<R> Published<R> {
     fn read(&self) -> Arc<R> {
         self.used.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.peek()
+    }
+
+    /// Reads without keeping the record in memory any longer.
+    fn peek(&self) -> Arc<R> {
         Arc::clone(&self.record.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -76,6 +81,12 @@ impl<R: Record> Keepers<R> {
     /// The published state of a record; `None` if there is no such record.
     pub fn get(&self, id: &R::Id) -> Result<Option<Arc<R>>> {
         Ok(self.slot(id)?.map(|slot| slot.published.read()))
+    }
+
+    /// The published states of all active keepers.
+    pub fn published(&self) -> Vec<Arc<R>> {
+        let active = self.0.active.read().unwrap_or_else(PoisonError::into_inner);
+        active.slots.values().map(|slot| slot.published.peek()).collect()
     }
 
     /// How many keepers are active.

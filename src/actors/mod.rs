@@ -5,4 +5,4 @@ mod keeper;
 mod machine;
 
 pub use keeper::Keepers;
-pub use machine::CipherMachine;
+pub use machine::{CipherMachine, Wrapping};

@@ -54,6 +54,13 @@ impl Credential {
     pub fn of_user(id: UserId) -> List {
         List::of(Kind::Credential, Kind::User, id.as_bytes())
     }
+
+    /// Puts the secret's new wrapped form in place of the one that it was made from, if it still has that.
+    pub fn rewrap(&mut self, old: &WrappedKey, new: WrappedKey) {
+        if self.secret == *old {
+            self.secret = new;
+        }
+    }
 }
 
 impl Record for Credential {

@@ -268,6 +268,16 @@ impl Key {
         }
     }
 
+    /// Puts a version's new wrapped form in place of the one that it was made from. A version that has another one by now
+    /// keeps that.
+    pub fn rewrap(&mut self, rewrapped: &[(WrappedKey, WrappedKey)]) {
+        for version in &mut self.versions {
+            if let Some((_, new)) = rewrapped.iter().find(|(old, _)| *old == version.wrapped) {
+                version.wrapped = new.clone();
+            }
+        }
+    }
+
     /// Whether a new version is due at `now`.
     pub fn rotation_due(&self, now: Timestamp) -> bool {
         self.due().is_some_and(|at| at <= now)
@@ -385,6 +395,27 @@ mod tests {
         assert!(!key.rotation_due(late));
         key.enable().unwrap();
         assert!(key.rotation_due(late));
+    }
+
+    /// A wrapped key as to its form; no machine made it.
+    fn wrapped(fill: u8) -> WrappedKey {
+        let mut bytes = vec![fill; 121];
+        bytes[..5].copy_from_slice(b"YKWK\x01");
+        (bytes[21], bytes[58], bytes[59], bytes[60]) = (1, 1, 1, 0);
+        WrappedKey::from_bytes(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_rewrapped_form_replaces_only_what_it_was_made_from() {
+        let version = |id, fill| KeyVersion {
+            id: VersionId::from_bytes([id; 16]),
+            wrapped: wrapped(fill),
+            created: Timestamp::from_seconds(0),
+        };
+        let mut key = sample(KeyState::Disabled);
+        key.versions = vec![version(1, 11), version(2, 22), version(3, 33)];
+        key.rewrap(&[(wrapped(11), wrapped(12)), (wrapped(21), wrapped(23))]);
+        assert!(key.versions == [version(1, 12), version(2, 22), version(3, 33)]);
     }
 
     fn sample(state: KeyState) -> Key {

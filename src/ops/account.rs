@@ -118,7 +118,8 @@ async fn found(name: Name, administrator: bool, most: u64, call: &Call, app: &Ap
         must_change_password: true,
         created: call.now,
     };
-    let (credential, secret_key) = credential::make(Holder::User(user.id), account.id, call, app).await?;
+    let (holder, wrapping) = (Holder::User(user.id), app.machine.wrapping().await);
+    let (credential, secret_key) = credential::make(holder, account.id, &wrapping, call, app).await?;
     app.machine.create_partition(firmware_sim::PartitionId(*instance.partition.as_bytes())).await?;
     call.touch_account(account.id);
     call.touch("Account", &account.id.to_string(), account.name.as_str());

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Operation;
 use crate::api::{Call, Page, SecretText, Target};
-use crate::app::App;
+use crate::app::{App, Wrapping};
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccessPointId, AccountId};
 use crate::model::credential::{Credential, CredentialStatus, Holder};
@@ -33,16 +33,17 @@ pub struct NewUserAk {
     pub create_time: String,
 }
 
-/// Makes a credential; nothing is stored yet.
+/// Makes a credential; nothing is stored yet, so the caller goes on holding the right to make keys.
 pub(super) async fn make(
     holder: Holder,
     account: AccountId,
+    held: &Wrapping,
     call: &Call,
     app: &App,
 ) -> Result<(Credential, SecretText)> {
     let id = AccessKeyId::from_bytes(app.random()?);
     let command = GenerateCredential { access_key: *id.as_bytes() };
-    let (secret, shown) = app.machine.run(PartitionId::DEVICE, command).await?;
+    let (secret, shown) = app.machine.make(PartitionId::DEVICE, command, held).await?;
     let status = CredentialStatus::Enabled;
     Ok((
         Credential { id, account, holder, secret, status, created: call.now },
@@ -59,7 +60,8 @@ impl Operation for CreateUserAk {
 
     async fn run(self, call: &Call, app: &App) -> Result<NewUserAk> {
         let holder = Holder::AccessPoint(self.access_point_id);
-        let (credential, secret_key) = make(holder, call.account()?, call, app).await?;
+        let wrapping = app.machine.wrapping().await;
+        let (credential, secret_key) = make(holder, call.account()?, &wrapping, call, app).await?;
         let mut changes = Changes::default();
         changes.insert(&credential, Error::internal("a random access key exists"))?;
         changes.limit(

@@ -69,8 +69,9 @@ impl Operation for CreateKey {
         let rotation = self.rotation(call)?;
         let (id, version) = (KeyId::from_random(app.random()?), VersionId::from_random(app.random()?));
         let name = KeyName { key: *id.as_bytes(), version: *version.as_bytes() };
-        let wrapped =
-            app.run_for(instance.id, GenerateKey { name, algorithm, custody: level.custody() }).await?;
+        let command = GenerateKey { name, algorithm, custody: level.custody() };
+        let wrapping = app.machine.wrapping().await;
+        let wrapped = app.make_for(instance.id, command, &wrapping).await?;
         let key = Key {
             id,
             account: instance.account,

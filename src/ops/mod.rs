@@ -17,6 +17,7 @@ pub mod random;
 pub mod rotation;
 pub mod symmetric;
 pub mod system;
+pub mod wrapping_key;
 
 use std::future::Future;
 use std::pin::Pin;

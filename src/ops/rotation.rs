@@ -44,7 +44,8 @@ impl Operation for RotateDueKey {
         let version = VersionId::from_random(app.random()?);
         let name = KeyName { key: *id.as_bytes(), version: *version.as_bytes() };
         let command = GenerateKey { name, algorithm: key.spec.algorithm()?, custody: key.level.custody() };
-        let wrapped = app.run_for(key.instance, command).await?;
+        let wrapping = app.machine.wrapping().await;
+        let wrapped = app.make_for(key.instance, command, &wrapping).await?;
         let rotate = move |key: &mut crate::model::key::Key| {
             key.rotate(KeyVersion { id: version, wrapped, created: now }, now)
         };

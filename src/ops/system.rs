@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
+use super::wrapping_key::{self, Roll};
 use crate::api::Call;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::model::principal::Audience;
 
 /// Says what the appliance is and how it is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +42,8 @@ pub struct SystemView {
     pub commits: u64,
     /// Keys that are in memory.
     pub active_keys: usize,
+    /// Rolls of wrapping keys that are under way; only administrators see them.
+    pub rolls: Vec<Roll>,
 }
 
 impl Operation for DescribeSystem {
@@ -61,6 +65,10 @@ impl Operation for DescribeSystem {
             audit_head: hex::encode(head),
             commits: app.store.figures().commits(),
             active_keys: app.keys.active(),
+            rolls: match call.principal.permits(Audience::Administrator) {
+                true => wrapping_key::rolls(app)?,
+                false => Vec::new(),
+            },
         })
     }
 }

@@ -338,6 +338,26 @@ impl Store {
         })
     }
 
+    /// All records of a kind that `keep` accepts, the first `limit` of them and their number, whatever lists they stand
+    /// in. Reads every record of the kind.
+    pub fn scan<R: Record>(&self, limit: usize, mut keep: impl FnMut(&R) -> bool) -> Result<Page<R>> {
+        self.read(|snapshot| {
+            let records = snapshot.open_table(RECORDS).map_err(Error::internal)?;
+            let mut page = Page { records: Vec::new(), total: 0 };
+            for row in tables::starting_with(&records, &[R::KIND as u8]).map_err(Error::internal)? {
+                let (row, _) = row.map_err(Error::internal)?;
+                let Some(record) = self.load::<R>(&records, row.value())? else { continue };
+                if keep(&record) {
+                    page.total += 1;
+                    if page.records.len() < limit {
+                        page.records.push(record);
+                    }
+                }
+            }
+            Ok(page)
+        })
+    }
+
     /// What is due at `now`, earliest first.
     pub fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>> {
         self.read(|snapshot| {

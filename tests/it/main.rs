@@ -20,3 +20,4 @@ mod program;
 mod self_test;
 mod tenants;
 mod witness;
+mod wrapping_key;

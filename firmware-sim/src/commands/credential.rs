@@ -29,6 +29,7 @@ impl sealed::Sealed for GenerateCredential {}
 impl Command for GenerateCredential {
     type Reply = (WrappedKey, Released);
     const LANE: Lane = Lane::Engine;
+    const MAKES_KEY: bool = true;
 
     fn execute(self, partition: &Partition) -> Result<Self::Reply, Fault> {
         let random = Material::random(partition.entropy(), SECRET_BYTES)?;

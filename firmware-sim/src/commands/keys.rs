@@ -1,4 +1,4 @@
-//! Making keys. A new key leaves wrapped and in no other form.
+//! Making keys, and wrapping them anew. A key leaves wrapped and in no other form.
 
 use crate::command::{Command, Lane, sealed};
 use crate::fault::Fault;
@@ -22,6 +22,7 @@ impl sealed::Sealed for GenerateKey {}
 impl Command for GenerateKey {
     type Reply = WrappedKey;
     const LANE: Lane = Lane::Engine;
+    const MAKES_KEY: bool = true;
 
     fn execute(self, partition: &Partition) -> Result<WrappedKey, Fault> {
         match self.algorithm {
@@ -30,5 +31,23 @@ impl Command for GenerateKey {
         }
         let material = Material::random(partition.entropy(), self.algorithm.key_bytes())?;
         partition.wrap(self.name, self.algorithm, self.custody, &material)
+    }
+}
+
+/// Wraps a key under the newest generation of its partition's wrapping key, whatever key it is. Answers a key that is
+/// there already as it is.
+pub struct Rewrap {
+    /// The key, under a generation that opens.
+    pub key: WrappedKey,
+}
+
+impl sealed::Sealed for Rewrap {}
+
+impl Command for Rewrap {
+    type Reply = WrappedKey;
+    const LANE: Lane = Lane::Inline;
+
+    fn execute(self, partition: &Partition) -> Result<WrappedKey, Fault> {
+        partition.rewrap(&self.key)
     }
 }
