@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use firmware_sim::{
-    Algorithm, Custody, Decrypt, Directories, Encrypt, Frame, GenerateKey, KeyName, Machine, Open, Options,
-    PartitionId, Seal,
+    Algorithm, Custody, Decrypt, Directories, Encrypt, Entropy as _, Frame, GenerateKey, KeyName, Machine,
+    Open, Options, PartitionId, Random, Seal,
 };
 use yaoku::api::Fields;
 use yaoku::env::SystemEntropy;
@@ -77,6 +77,19 @@ fn storage(criterion: &mut Criterion, machine: &Machine) {
     });
 }
 
+/// What the health tests of the random source add to a draw.
+fn draws(criterion: &mut Criterion, machine: &Machine) {
+    criterion.bench_function("draw 16 bytes from the source", |bencher| {
+        bencher.iter(|| SystemEntropy.fill(black_box(&mut [0; 16])).expect("random bytes"));
+    });
+    criterion.bench_function("draw 16 bytes in the machine", |bencher| {
+        bencher.iter(|| machine.run(PartitionId::DEVICE, Random { length: 16 }).expect("random bytes"));
+    });
+    criterion.bench_function("run all self-tests", |bencher| {
+        bencher.iter(|| machine.self_test().expect("all pass"));
+    });
+}
+
 fn requests(criterion: &mut Criterion) {
     let body = br#"{"cmkUuid":"241ede22-6261-4617-9caf-10d89990516c","plaintext":"SGVsbG8gd29ybGQ="}"#;
     criterion.bench_function("read and decode an encrypt request", |bencher| {
@@ -103,6 +116,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     commands(&mut criterion, &machine);
     storage(&mut criterion, &machine);
+    draws(&mut criterion, &machine);
     requests(&mut criterion);
     audit_records(&mut criterion);
     criterion.final_summary();

@@ -33,7 +33,11 @@ const ROTATIONS: usize = 200;
 /// Longer than the interval of rotation.
 const WEEK: Duration = Duration::from_secs(8 * 24 * 3600);
 /// Everything moves to segment files at the next tick, so that their size can be told.
-const SETTINGS: &[(&str, &str)] = &[("YAOKU_AUDIT_TAIL_BLOCKS", "1"), ("YAOKU_CRON_TICK_SECONDS", "1")];
+const SETTINGS: &[(&str, &str)] = &[
+    ("YAOKU_AUDIT_TAIL_BLOCKS", "1"),
+    ("YAOKU_CRON_TICK_SECONDS", "1"),
+    ("YAOKU_QUOTA_KEYS_PER_BASE_INSTANCE", "3000"),
+];
 const MOVED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Builds the appliance, measures it, and kills it a few times.

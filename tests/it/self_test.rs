@@ -183,8 +183,8 @@ fn a_test_that_fails_at_start_stops_the_service_until_a_good_restart() {
     assert_eq!(unbase64(&opened["plaintext"]), b"kept");
     assert_eq!(
         service.audit().len(),
-        before + 2,
-        "the query before, and the decrypt: nothing of the error state"
+        before + 3,
+        "the query before, the checkpoint of the orderly stop, and the decrypt: nothing of the error state"
     );
 }
 
