@@ -475,7 +475,7 @@ fn readme_calls_operations_that_exist_and_lists_all() {
 #[test]
 fn documents_name_settings_that_exist() {
     let defaults: toml::Table = DEFAULT.parse().unwrap();
-    for name in ["README.md", "ARCHITECTURE.md", "config/default.toml", "config/example.toml"] {
+    for name in ["README.md", "OPERATIONS.md", "ARCHITECTURE.md", "config/default.toml", "config/example.toml"] {
         let text = document(name);
         for tail in mentions(&text, "YAOKU_", |c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
             let variable = (format!("YAOKU_{tail}").into(), "?".into());
@@ -493,7 +493,7 @@ fn documents_name_settings_that_exist() {
 
 #[test]
 fn documents_link_to_files_that_exist() {
-    for name in ["README.md", "ARCHITECTURE.md"] {
+    for name in ["README.md", "OPERATIONS.md", "ARCHITECTURE.md"] {
         for link in mentions(&document(name), "](", |c| !matches!(c, ')' | '#')) {
             assert!(link.contains("://") || Path::new(ROOT).join(link).exists(), "{name}: {link}");
         }
