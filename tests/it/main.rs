@@ -6,7 +6,9 @@
 mod audit;
 mod bad_input;
 mod command_line;
+mod disk;
 mod eop;
+mod faults;
 mod kill;
 mod kit;
 mod layout;
@@ -15,5 +17,6 @@ mod life;
 mod operations;
 mod power_cut;
 mod program;
+mod recovery;
 mod tenants;
 mod witness;
