@@ -352,9 +352,10 @@ impl Store {
         })
     }
 
-    /// Request ids and zones that the EOP plane remembers across restarts.
+    /// Request ids and zones that the EOP plane remembers across restarts. Read at start only: a failure ends the start
+    /// and keeps its cause, for nobody waits until the file is open again.
     pub fn eop_memory(&self) -> Result<EopMemory> {
-        self.read(|snapshot| {
+        self.inner.file.begin_read().and_then(|snapshot| {
             let mut memory = EopMemory::default();
             let replays = snapshot.open_table(REPLAYS).map_err(Error::internal)?;
             for row in replays.iter().map_err(Error::internal)? {

@@ -58,7 +58,8 @@ impl Tally {
 
 #[test]
 fn a_fault_at_any_operation_on_the_file_leaves_every_call_done_once_or_not_at_all() {
-    let reachable: Vec<&Spec> = ROWS.iter().map(|row| row.spec).filter(|spec| !spec.paths.is_empty()).collect();
+    let reachable: Vec<&Spec> =
+        ROWS.iter().map(|row| row.spec).filter(|spec| !spec.paths.is_empty()).collect();
     let work: Vec<(&Spec, DiskFault)> =
         reachable.iter().flat_map(|spec| FAULTS.map(|fault| (*spec, fault))).collect();
     let next = AtomicUsize::new(0);
@@ -110,7 +111,12 @@ impl Trial<'_> {
     fn run(mut self) {
         let effect = self.effect();
         let changes = self.spec.access == Access::Write && !cases::COMPUTES.contains(&self.spec.name);
-        assert_eq!(!effect.is_empty(), changes, "{}: what it changes is not seen: {effect:?}", self.spec.name);
+        assert_eq!(
+            !effect.is_empty(),
+            changes,
+            "{}: what it changes is not seen: {effect:?}",
+            self.spec.name
+        );
         for at in 0..INDEX_MAX {
             if !self.once(at, &effect) {
                 return;
@@ -161,7 +167,9 @@ impl Trial<'_> {
         self.check_record(&again, &after, effect, &what);
         let total = difference(&before, &self.facts());
         if total != *effect {
-            self.tally.duplicates.push(format!("{what}: {total:?} after a retry that was answered {again:?}"));
+            self.tally
+                .duplicates
+                .push(format!("{what}: {total:?} after a retry that was answered {again:?}"));
         }
         if acknowledged && effect.iter().any(|(fact, count)| fact.starts_with("record ") && *count > 0) {
             assert_eq!(again.result(), answer.result(), "{what}: a token returns the first result");

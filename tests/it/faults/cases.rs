@@ -84,7 +84,11 @@ impl Tenant {
             "decrypt" => json!({"ciphertextBlob": self.ciphertext}),
             "hmaccompute" => json!({"cmkUuid": self.key, "input": "text"}),
             "messageDigest" => json!({"input": "text"}),
-            "listAliasKeys" | "getRandom" | "listApplicationAccessPoint" | "describeSystem" | "queryAudit" => json!({}),
+            "listAliasKeys"
+            | "getRandom"
+            | "listApplicationAccessPoint"
+            | "describeSystem"
+            | "queryAudit" => json!({}),
             "createUserAk" | "listUserAk" => json!({"accessPointId": self.account["accessPointId"]}),
             "createAccount" => json!({"name": "one more"}),
             other => panic!("{other} is new: say here what to send, so that the disk fails under it as well"),
@@ -109,7 +113,11 @@ impl Tenant {
             let accounts = all::<Account>(app, &Account::all());
             for other in accounts.iter().filter(|other| other.id != account) {
                 note(&mut facts, "service", &all::<Instance>(app, &Instance::of_account(other.id)));
-                note(&mut facts, "access point", &all::<AccessPoint>(app, &AccessPoint::of_account(other.id)));
+                note(
+                    &mut facts,
+                    "access point",
+                    &all::<AccessPoint>(app, &AccessPoint::of_account(other.id)),
+                );
                 for user in all::<User>(app, &User::of_account(other.id)) {
                     note(&mut facts, "credential", &all::<Credential>(app, &Credential::of_user(user.id)));
                 }
