@@ -251,7 +251,12 @@ impl Server {
         Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));
         self.running = Some(Running { core, cron });
         let line = serde_json::to_vec(&self.ready).map_err(Error::internal)?;
-        write_secret(&self.config.data.join(READY), &line)?;
+        let path = self.config.data.join(READY);
+        if let Err(error) = write_secret(&path, &line) {
+            // A full disk keeps nobody from being served; an empty file would only confuse the command line.
+            let _ = fs::remove_file(&path);
+            tracing::warn!(event = "ready", cause = ?error, "{READY} cannot be written: name the endpoint in a profile");
+        }
         self.warn();
         Ok(())
     }

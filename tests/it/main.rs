@@ -9,6 +9,7 @@ mod command_line;
 mod disk;
 mod eop;
 mod faults;
+mod full_disk;
 mod kill;
 mod kit;
 mod layout;
