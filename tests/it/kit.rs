@@ -313,12 +313,13 @@ impl Running {
                 }
             });
         });
-        match ready.recv_timeout(Duration::from_secs(60)).expect("the service says something") {
-            Ok((ready, gateway)) => Ok((Self { gateway, stop, thread }, ready)),
-            Err(error) => {
+        match ready.recv_timeout(Duration::from_secs(60)) {
+            Ok(Ok((ready, gateway))) => Ok((Self { gateway, stop, thread }, ready)),
+            Ok(Err(error)) => {
                 thread.join().unwrap();
                 Err(error)
             }
+            Err(error) => panic!("the service neither started nor refused to: {error}"),
         }
     }
 }

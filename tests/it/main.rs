@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_input;
+mod bit_rot;
 mod command_line;
 mod disk;
 mod eop;
