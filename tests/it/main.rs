@@ -6,6 +6,7 @@
 mod audit;
 mod bad_input;
 mod bit_rot;
+mod canaries;
 mod command_line;
 mod disk;
 mod eop;
