@@ -60,19 +60,29 @@ pub(super) struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    /// Opens a file that exists. It is checked as a whole first, without a change: redb compares the checksums of pages
-    /// only when it repairs, so a byte that rotted would otherwise be an answer that is wrong.
-    pub fn open(path: &Path, cache_bytes: usize, disk: &Disk) -> Result<Self> {
-        let opened = whole(path, cache_bytes, disk).and_then(|()| open(path, cache_bytes, disk));
-        let database = opened.map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => {
-                Error::internal(format!("{} is in use by another process; stop that one first", path.display()))
-            }
+    /// Opens a file that exists and that `accept` accepts. Before anything is changed in it, it is checked as a whole:
+    /// redb compares the checksums of pages only when it repairs, so a byte that rotted would otherwise be an answer
+    /// that is wrong.
+    pub fn open(
+        path: &Path,
+        cache_bytes: usize,
+        disk: &Disk,
+        accept: impl FnOnce(&ReadTransaction) -> Result<()>,
+    ) -> Result<Self> {
+        let refused = |error| match error {
+            DatabaseError::DatabaseAlreadyOpen => Error::internal(format!(
+                "{} is in use by another process; stop that one first",
+                path.display()
+            )),
             error => Error::internal(format!(
                 "{} cannot be opened and was left as it is ({error}); restore the data directory from a backup",
                 path.display()
             )),
-        })?;
+        };
+        let view = view(path, cache_bytes, disk).map_err(refused)?;
+        accept(&view.begin_read().map_err(Error::internal)?)?;
+        drop(view);
+        let database = open(path, cache_bytes, disk).map_err(refused)?;
         Ok(Self {
             path: path.to_path_buf(),
             cache_bytes,
@@ -151,13 +161,13 @@ fn open(path: &Path, cache_bytes: usize, disk: &Disk) -> Result<Database, Databa
     guarded(work, || damaged("the database panicked"))
 }
 
-/// Checks every page that is in use. What redb would repair it repairs in memory, and that is thrown away.
-fn whole(path: &Path, cache_bytes: usize, disk: &Disk) -> Result<(), DatabaseError> {
+/// A view of the file in which every page that is in use was checked. What redb repairs or writes in it stays in memory.
+fn view(path: &Path, cache_bytes: usize, disk: &Disk) -> Result<Database, DatabaseError> {
     let work = || {
         let mut builder = Builder::new();
         builder.set_cache_size(cache_bytes);
         let mut database = builder.create_with_backend(Overlay::new(backend(path, disk)?)?)?;
-        if database.check_integrity()? { Ok(()) } else { Err(damaged("a checksum is wrong")) }
+        if database.check_integrity()? { Ok(database) } else { Err(damaged("a checksum is wrong")) }
     };
     guarded(work, || damaged("the database panicked"))
 }

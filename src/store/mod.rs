@@ -103,10 +103,9 @@ pub struct Page<R> {
 }
 
 /// The installation's id and the key of request-id fingerprints, of a database of this schema.
-fn secrets(file: &DatabaseFile, sealer: &Sealer) -> Result<([u8; 16], [u8; 32])> {
-    let snapshot = file.begin_read()?;
-    tables::check_schema(&snapshot)?;
-    let secrets = sealer.open(b"meta/secrets", tables::meta(&snapshot, "secrets")?);
+fn secrets(snapshot: &ReadTransaction, sealer: &Sealer) -> Result<([u8; 16], [u8; 32])> {
+    tables::check_schema(snapshot)?;
+    let secrets = sealer.open(b"meta/secrets", tables::meta(snapshot, "secrets")?);
     let secrets = secrets.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         Error::internal(format!(
@@ -158,9 +157,11 @@ impl Store {
         env: &Env,
     ) -> Result<(Self, Writer)> {
         let since = env.clock.monotonic();
-        let file = Arc::new(DatabaseFile::open(&directory.join(FILE), settings.cache_bytes, &env.disk)?);
         let sealer = Sealer::new(machine);
-        let (installation, replay_key) = secrets(&file, &sealer)?;
+        let accept = |snapshot: &ReadTransaction| secrets(snapshot, &sealer).map(|_| ());
+        let file = DatabaseFile::open(&directory.join(FILE), settings.cache_bytes, &env.disk, accept)?;
+        let file = Arc::new(file);
+        let (installation, replay_key) = secrets(&file.begin_read()?, &sealer)?;
         let figures = Arc::new(CommitFigures::default());
         let (queue, members) = mpsc::channel(settings.audit_places + 1);
         let last = Mutex::new(queue.clone().try_reserve_owned().ok());

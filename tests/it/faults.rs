@@ -226,7 +226,7 @@ impl Trial<'_> {
         let described = self.tenant.person.ok("/keyManage/describeKey", id);
         let listed = self.tenant.person.ok("/keyManage/listAliasKeys", json!({"pageSize": 100}));
         let listed = listed["keys"].as_array().unwrap();
-        if !listed.iter().any(|key| *key == described) {
+        if !listed.contains(&described) {
             self.tally.stale.push(format!("{what}: {described} is listed otherwise"));
         }
     }

@@ -6,12 +6,14 @@
 mod audit;
 mod bad_input;
 mod bit_rot;
+mod broken_settings;
 mod canaries;
 mod command_line;
 mod disk;
 mod eop;
 mod faults;
 mod full_disk;
+mod hygiene;
 mod kill;
 mod kit;
 mod layout;

@@ -10,12 +10,13 @@ use yaoku::env::{DiskFault, DiskOperation};
 use crate::disk::{FAULTS, FaultyDisk};
 use crate::kit::{Service, new_id, parallel, poll, temporary};
 use crate::ledger::{figure, rounds};
+use crate::program::walk;
 
 const CREATE: &str = "/cmkManage/createKey";
 const DESCRIBE: &str = "/keyManage/describeKey";
 const LIST: &str = "/keyManage/listAliasKeys";
 /// More operations on the file than a start or a stop makes.
-const INDEX_MAX: usize = 500;
+const INDEX_MAX: usize = 5000;
 const CLIENTS: usize = 3;
 
 fn start() -> (std::sync::Arc<FaultyDisk>, Service) {
@@ -56,7 +57,8 @@ fn a_fault_during_the_start_is_told_and_loses_nothing() {
         let (disk, mut service) = start();
         let mut kept = Vec::new();
         let (mut refused, mut started, mut missing) = (0, 0, 0);
-        for at in 0..INDEX_MAX {
+        let mut at = 0;
+        while at < INDEX_MAX {
             acknowledge(&service, &mut kept);
             service.stop();
             disk.arm(at, FAULTS[lane]);
@@ -77,6 +79,8 @@ fn a_fault_during_the_start_is_told_and_loses_nothing() {
             if hit.is_none() {
                 return (refused, started, missing + lost(&service, &kept));
             }
+            // A start reads the whole file, and each round adds to it.
+            at += 1 + at / rounds(10, 100);
         }
         panic!("a start makes more than {INDEX_MAX} operations");
     });
@@ -215,4 +219,39 @@ fn a_disk_that_fails_for_a_while_is_back_by_itself_when_it_heals() {
         "{refused} refused, {}",
         kept.len()
     );
+}
+
+/// The schema of a later program; the lock names whoever tried last.
+#[test]
+fn a_database_of_a_newer_program_is_refused_and_left_as_it_is() {
+    let (_disk, mut service) = start();
+    let mut kept = Vec::new();
+    acknowledge(&service, &mut kept);
+    service.stop();
+    let file = service.config.data.join("yaoku.redb");
+    let schema = |number: u32| {
+        const META: redb::TableDefinition<'static, &'static str, &'static [u8]> =
+            redb::TableDefinition::new("meta");
+        let database = redb::Database::open(&file).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.insert("schema", number.to_be_bytes().as_slice()).unwrap();
+        drop(meta);
+        transaction.commit().unwrap();
+    };
+    let data = service.config.data.clone();
+    let contents = || {
+        let paths = walk(&data).into_iter().filter(|path| path.is_file() && !path.ends_with("lock"));
+        paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect::<Vec<_>>()
+    };
+    schema(99);
+    let before = contents();
+    let reason = service.try_restart().unwrap_err();
+    assert!(reason.contains("schema 99") && reason.contains("nothing was changed"), "{reason}");
+    let changed: Vec<_> =
+        contents().into_iter().zip(before).filter(|(now, then)| now != then).map(|(now, _)| now.0).collect();
+    assert!(changed.is_empty(), "{changed:?}");
+    schema(1);
+    service.restart();
+    assert_eq!(lost(&service, &kept), 0);
 }
