@@ -167,20 +167,29 @@ impl Core {
         let (store, writer) = Store::open(&config.data, &machine, audit::heads(config)?, &config.store, env)?;
         let keepers = Arbiter::new();
         let app = App::new(config.clone(), env.clone(), machine, store.clone(), &keepers.handle());
-        let gateway = Arc::new(Gateway::new(Arc::new(app))?);
-        Ok(Self { gateway, keepers, store, writer, lock })
+        match Gateway::new(Arc::new(app)) {
+            Ok(gateway) => Ok(Self { gateway: Arc::new(gateway), keepers, store, writer, lock }),
+            Err(error) => {
+                end(keepers, &store, writer);
+                Err(error)
+            }
+        }
     }
 
-    /// Ends the keepers, then the writer, which first commits what is queued and closes the database.
     fn stop(self) -> DirectoryLock {
-        self.keepers.stop();
-        if self.keepers.join().is_err() {
-            tracing::error!(event = "stop", "the keepers' thread panicked");
-        }
-        self.store.close();
-        self.writer.join();
+        end(self.keepers, &self.store, self.writer);
         self.lock
     }
+}
+
+/// Ends the keepers, then the writer, which first commits what is queued and closes the database.
+fn end(keepers: Arbiter, store: &Store, writer: Writer) {
+    keepers.stop();
+    if keepers.join().is_err() {
+        tracing::error!(event = "stop", "the keepers' thread panicked");
+    }
+    store.close();
+    writer.join();
 }
 
 impl Server {
@@ -253,7 +262,12 @@ impl Server {
         Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));
         self.running = Some(Running { core, cron });
         let line = serde_json::to_vec(&self.ready).map_err(Error::internal)?;
-        write_secret(&self.config.data.join(READY), &line)?;
+        let path = self.config.data.join(READY);
+        if let Err(error) = write_secret(&path, &line) {
+            // A full disk keeps nobody from being served; an empty file would only confuse the command line.
+            let _ = fs::remove_file(&path);
+            tracing::warn!(event = "ready", cause = ?error, "{READY} cannot be written: name the endpoint in a profile");
+        }
         self.warn();
         Ok(())
     }

@@ -4,18 +4,19 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{
-    BackendError, Builder, CommitError, Database, DatabaseError, ReadTransaction, ReadableDatabase as _,
-    StorageBackend, StorageError, TableError, TransactionError, WriteTransaction,
+    Builder, CommitError, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, StorageBackend,
+    StorageError, TableError, TransactionError, WriteTransaction,
 };
 
-use crate::env::{Disk, DiskFault, DiskFaults, DiskOperation};
+use super::backend::{FaultyFile, Overlay};
+use crate::env::Disk;
 use crate::error::{Error, Result};
 
 /// What a caller reads while the store is closed.
@@ -59,17 +60,29 @@ pub(super) struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    /// Opens a file that exists.
-    pub fn open(path: &Path, cache_bytes: usize, disk: &Disk) -> Result<Self> {
-        let database = open(path, cache_bytes, disk).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => {
-                Error::internal(format!("{} is in use by another process; stop that one first", path.display()))
-            }
+    /// Opens a file that exists and that `accept` accepts. Before anything is changed in it, it is checked as a whole:
+    /// redb compares the checksums of pages only when it repairs, so a byte that rotted would otherwise be an answer
+    /// that is wrong.
+    pub fn open(
+        path: &Path,
+        cache_bytes: usize,
+        disk: &Disk,
+        accept: impl FnOnce(&ReadTransaction) -> Result<()>,
+    ) -> Result<Self> {
+        let refused = |error| match error {
+            DatabaseError::DatabaseAlreadyOpen => Error::internal(format!(
+                "{} is in use by another process; stop that one first",
+                path.display()
+            )),
             error => Error::internal(format!(
                 "{} cannot be opened and was left as it is ({error}); restore the data directory from a backup",
                 path.display()
             )),
-        })?;
+        };
+        let view = view(path, cache_bytes, disk).map_err(refused)?;
+        accept(&view.begin_read().map_err(Error::internal)?)?;
+        drop(view);
+        let database = open(path, cache_bytes, disk).map_err(refused)?;
         Ok(Self {
             path: path.to_path_buf(),
             cache_bytes,
@@ -127,16 +140,56 @@ impl DatabaseFile {
     }
 }
 
+/// Runs some work of redb, in which a damaged page may cause a panic.
+pub(super) fn guarded<T, E>(
+    work: impl FnOnce() -> Result<T, E>,
+    panicked: impl FnOnce() -> E,
+) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()))
+}
+
 fn open(path: &Path, cache_bytes: usize, disk: &Disk) -> Result<Database, DatabaseError> {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
-    match disk {
+    let work = || match disk {
         Disk::System => builder.open(path),
         Disk::Faulty(faults) => {
-            let file = OpenOptions::new().read(true).write(true).open(path)?;
-            builder
-                .create_with_backend(FaultyFile { file: FileBackend::new(file)?, faults: Arc::clone(faults) })
+            let (file, faults) = (file_backend(path)?, Arc::clone(faults));
+            builder.create_with_backend(FaultyFile { file, faults })
         }
+    };
+    guarded(work, || damaged("the database panicked"))
+}
+
+/// A view of the file in which every page that is in use was checked. What redb repairs or writes in it stays in memory.
+fn view(path: &Path, cache_bytes: usize, disk: &Disk) -> Result<Database, DatabaseError> {
+    let work = || {
+        let mut builder = Builder::new();
+        builder.set_cache_size(cache_bytes);
+        let mut database = builder.create_with_backend(Overlay::new(backend(path, disk)?)?)?;
+        if database.check_integrity()? { Ok(database) } else { Err(damaged("a checksum is wrong")) }
+    };
+    guarded(work, || damaged("the database panicked"))
+}
+
+fn damaged(why: &str) -> DatabaseError {
+    DatabaseError::Storage(StorageError::Corrupted(why.to_owned()))
+}
+
+fn backend(path: &Path, disk: &Disk) -> Result<Box<dyn StorageBackend>, DatabaseError> {
+    let file = file_backend(path)?;
+    Ok(match disk {
+        Disk::System => Box::new(file),
+        Disk::Faulty(faults) => Box::new(FaultyFile { file, faults: Arc::clone(faults) }),
+    })
+}
+
+/// A file that holds something: redb would make a database of an empty one.
+fn file_backend(path: &Path) -> Result<FileBackend, DatabaseError> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    match file.metadata()?.len() {
+        0 => Err(damaged("the file is empty")),
+        _ => FileBackend::new(file),
     }
 }
 
@@ -175,84 +228,5 @@ fn of_io(error: &io::Error) -> Trouble {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
         _ => Trouble::Broken,
-    }
-}
-
-/// A file whose operations fail when a test says so.
-struct FaultyFile {
-    file: FileBackend,
-    faults: Arc<DiskFaults>,
-}
-
-impl FaultyFile {
-    fn ask(&self, operation: DiskOperation) -> io::Result<()> {
-        match (self.faults)(operation) {
-            None => Ok(()),
-            Some(fault) => Err(fault.into()),
-        }
-    }
-}
-
-impl From<DiskFault> for io::Error {
-    fn from(fault: DiskFault) -> Self {
-        Self::from_raw_os_error(match fault {
-            DiskFault::Broken | DiskFault::Short => rustix::io::Errno::IO.raw_os_error(),
-            DiskFault::Full => rustix::io::Errno::NOSPC.raw_os_error(),
-        })
-    }
-}
-
-impl std::fmt::Debug for FaultyFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Debug::fmt(&self.file, f)
-    }
-}
-
-impl StorageBackend for FaultyFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.ask(DiskOperation::Read)?;
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.ask(DiskOperation::Resize)?;
-        self.file.set_len(length)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.ask(DiskOperation::Sync)?;
-        self.file.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        match (self.faults)(DiskOperation::Write) {
-            None => self.file.write(offset, data),
-            Some(fault) => {
-                if fault == DiskFault::Short {
-                    self.file.write(offset, data.get(..data.len() / 2).unwrap_or_default())?;
-                }
-                Err(fault.into())
-            }
-        }
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
     }
 }

@@ -2,6 +2,7 @@
 //! that imports redb. Reads are snapshots from any thread; every write passes one writer thread, which commits many
 //! calls in one transaction, each with its audit record.
 
+mod backend;
 mod changes;
 mod file;
 mod heads;
@@ -109,6 +110,21 @@ pub struct Page<R> {
     pub total: u64,
 }
 
+/// The installation's id and the key of request-id fingerprints, of a database of this schema.
+fn secrets(snapshot: &ReadTransaction, sealer: &Sealer) -> Result<([u8; 16], [u8; 32])> {
+    tables::check_schema(snapshot)?;
+    let secrets = sealer.open(b"meta/secrets", tables::meta(snapshot, "secrets")?);
+    let secrets = secrets.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        Error::internal(format!(
+            "the database does not belong to this cipher machine, or is damaged ({cause})"
+        ))
+    })?;
+    let (installation, replay_key) = secrets.split_at_checked(16).unwrap_or_default();
+    let wrong = |_| Error::internal("the database's secrets are damaged");
+    Ok((installation.try_into().map_err(wrong)?, replay_key.try_into().map_err(wrong)?))
+}
+
 impl Store {
     /// Whether `directory` holds a database.
     pub fn exists(directory: &Path) -> bool {
@@ -150,18 +166,13 @@ impl Store {
         env: &Env,
     ) -> Result<(Self, Writer)> {
         let since = env.clock.monotonic();
-        let file = Arc::new(DatabaseFile::open(&directory.join(FILE), settings.cache_bytes, &env.disk)?);
         let sealer = Sealer::new(machine);
-        let snapshot = file.begin_read()?;
-        tables::check_schema(&snapshot)?;
-        let secrets = sealer.open(b"meta/secrets", tables::meta(&snapshot, "secrets")?)?;
-        let (installation, replay_key) = secrets.split_at_checked(16).unwrap_or_default();
-        let wrong = |_| Error::internal("the database's secrets are damaged");
-        let installation: [u8; 16] = installation.try_into().map_err(wrong)?;
-        let replay_key: [u8; 32] = replay_key.try_into().map_err(wrong)?;
+        let accept = |snapshot: &ReadTransaction| secrets(snapshot, &sealer).map(|_| ());
+        let file = DatabaseFile::open(&directory.join(FILE), settings.cache_bytes, &env.disk, accept)?;
+        let file = Arc::new(file);
+        let (installation, replay_key) = secrets(&file.begin_read()?, &sealer)?;
         let segments = Segments::open(directory.join(SEGMENTS))?;
-        segments.settle(Trail::of(&snapshot, &segments, &sealer)?.tail_first()?)?;
-        drop(snapshot);
+        segments.settle(Trail::of(&file.begin_read()?, &segments, &sealer)?.tail_first()?)?;
         let figures = Arc::new(CommitFigures::default());
         let (queue, members) = mpsc::channel(settings.audit_places + 1);
         let last = Mutex::new(queue.clone().try_reserve_owned().ok());
@@ -260,7 +271,8 @@ impl Store {
     /// Reads from a snapshot. A read that fails is the writer's to repair.
     fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
         let epoch = self.epoch();
-        let result = self.inner.file.begin_read().and_then(|snapshot| work(&snapshot));
+        let work = || self.inner.file.begin_read().and_then(|snapshot| work(&snapshot));
+        let result = file::guarded(work, || Error::internal("the database panicked"));
         result.map_err(|error| match file::trouble(&error) {
             Trouble::None => error,
             Trouble::Closed => FAILED,
@@ -383,9 +395,10 @@ impl Store {
         })
     }
 
-    /// Request ids and zones that the EOP plane remembers across restarts.
+    /// Request ids and zones that the EOP plane remembers across restarts. Read at start only: a failure ends the start
+    /// and keeps its cause, for nobody waits until the file is open again.
     pub fn eop_memory(&self) -> Result<EopMemory> {
-        self.read(|snapshot| {
+        self.inner.file.begin_read().and_then(|snapshot| {
             let mut memory = EopMemory::default();
             let replays = snapshot.open_table(REPLAYS).map_err(Error::internal)?;
             for row in replays.iter().map_err(Error::internal)? {

@@ -8,7 +8,6 @@
 
 mod recovery;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::changes::{Changes, Edit, Remembered, TokenKey};
-use super::file::{Condition, DatabaseFile, FAILED};
+use super::file::{Condition, DatabaseFile, FAILED, guarded};
 use super::reserve::Reserve;
 use super::sealer::Sealer;
 use super::tables::{
@@ -206,8 +205,8 @@ impl Writer {
             return Ok(());
         }
         // A damaged page may make redb panic.
-        let committed = catch_unwind(AssertUnwindSafe(|| self.commit(&group)));
-        match committed.unwrap_or_else(|_| Err(Error::internal("the database panicked"))) {
+        let committed = guarded(|| self.commit(&group), || Error::internal("the database panicked"));
+        match committed {
             Ok(verdicts) => {
                 for (member, verdict) in group.into_iter().zip(verdicts) {
                     let _ = member.reply.send(Ok(verdict));

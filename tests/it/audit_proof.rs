@@ -56,7 +56,7 @@ pub fn moved(service: &Service) {
 }
 
 /// Checks the whole stored trail; what is wrong, if anything is.
-fn check(admin: &OpenApi) -> Option<String> {
+pub fn check(admin: &OpenApi) -> Option<String> {
     let mut cursor = Value::Null;
     loop {
         let step = admin.ok(VERIFY, json!({"cursor": cursor}));

@@ -18,8 +18,10 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use ureq::Agent;
 use ureq::tls::{TlsConfig, TlsProvider};
+use yaoku::app::App;
 use yaoku::config::Config;
 use yaoku::env::{Clock, Disk, Env, SystemEntropy, Timestamp};
+use yaoku::gateway::Gateway;
 use yaoku::server::{ReadyLine, Server};
 
 /// When every test begins: 2026-11-02T00:00:00Z, a Monday.
@@ -119,10 +121,12 @@ pub struct Service {
     pub ready: ReadyLine,
     /// Contents of `first-run.json`.
     pub first: Value,
+    disk: Disk,
     running: Option<Running>,
 }
 
 struct Running {
+    gateway: Option<Arc<Gateway>>,
     stop: tokio::sync::oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -135,7 +139,18 @@ impl Service {
 
     /// Starts a new appliance whose settings a test has changed.
     pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let directory = temporary();
+        Self::start_on(temporary(), Disk::System, change)
+    }
+
+    /// Starts a new appliance in this directory, with this disk under its database.
+    pub fn start_on(directory: TempDir, disk: Disk, change: impl FnOnce(&mut Config)) -> Self {
+        let mut service = Self::stopped_on(directory, disk, change);
+        service.restart();
+        service
+    }
+
+    /// An appliance that is not started yet, and not initialised either.
+    pub fn stopped_on(directory: TempDir, disk: Disk, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config { data: directory.path().join("data"), ..Config::default() };
         config.openapi.listen = "127.0.0.1:0".parse().unwrap();
         config.access_point.listen = "127.0.0.1:0".parse().unwrap();
@@ -157,26 +172,41 @@ impl Service {
         }
         change(&mut config);
         let (clock, entropy) = (Clock::manual(START), Arc::new(Recorder::default()));
-        let (running, ready) = Running::start(&config, &clock, &entropy);
-        let first = std::fs::read(config.data.join("first-run.json")).unwrap();
-        let first = serde_json::from_slice(&first).unwrap();
-        Self { _directory: directory, config, clock, entropy, ready, first, running: Some(running) }
+        let nowhere = String::new;
+        let ready =
+            ReadyLine { event: nowhere(), openapi: nowhere(), access_point: nowhere(), console: nowhere() };
+        Self { _directory: directory, config, clock, entropy, ready, first: Value::Null, disk, running: None }
     }
 
     /// Stops the service as SIGTERM does; everything is durable afterwards.
     pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {
-            running.stop.send(()).unwrap();
-            running.thread.join().unwrap();
+            let Running { gateway, stop, thread } = running;
+            drop(gateway);
+            stop.send(()).unwrap();
+            thread.join().unwrap();
         }
     }
 
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
+        self.try_restart().expect("the service starts");
+    }
+
+    /// Starts it again on the same data, or says why it refuses.
+    pub fn try_restart(&mut self) -> Result<(), String> {
         self.stop();
-        let (running, ready) = Running::start(&self.config, &self.clock, &self.entropy);
-        self.ready = ready;
+        let (running, ready) = Running::start(&self.config, &self.clock, &self.entropy, &self.disk)?;
+        let first = std::fs::read(self.config.data.join("first-run.json")).unwrap();
+        (self.ready, self.first) = (ready, serde_json::from_slice(&first).unwrap());
         self.running = Some(running);
+        Ok(())
+    }
+
+    /// The running appliance behind its listeners.
+    pub fn app(&self) -> &App {
+        let running = self.running.as_ref().expect("the service runs");
+        running.gateway.as_ref().expect("nobody has to unlock the machine").app()
     }
 
     /// The first administrator on the OpenAPI plane.
@@ -265,25 +295,51 @@ impl Drop for Service {
 }
 
 impl Running {
-    fn start(config: &Config, clock: &Clock, entropy: &Arc<Recorder>) -> (Self, ReadyLine) {
-        let (config, env) =
-            (config.clone(), Env { clock: clock.clone(), entropy: entropy.clone(), disk: Disk::System });
+    fn start(
+        config: &Config,
+        clock: &Clock,
+        entropy: &Arc<Recorder>,
+        disk: &Disk,
+    ) -> Result<(Self, ReadyLine), String> {
+        let env = Env { clock: clock.clone(), entropy: entropy.clone(), disk: disk.clone() };
+        let config = config.clone();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ready_sender, ready) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                if !yaoku::server::is_initialised(&config).unwrap() {
-                    yaoku::server::initialise(&config, &env).await.unwrap();
+                match start(&config, &env).await {
+                    Ok(server) => {
+                        let gateway = server.gateway();
+                        ready_sender.send(Ok((server.ready.clone(), gateway))).unwrap();
+                        drop(ready_sender);
+                        let _ = stopped.await;
+                        server.stop().await;
+                    }
+                    Err(error) => ready_sender.send(Err(error)).unwrap(),
                 }
-                let server = Server::start(&config, &env).await.unwrap();
-                ready_sender.send(server.ready.clone()).unwrap();
-                let _ = stopped.await;
-                server.stop().await;
             });
         });
-        let ready = ready.recv_timeout(Duration::from_secs(60)).expect("the service starts");
-        (Self { stop, thread }, ready)
+        match ready.recv_timeout(Duration::from_secs(60)) {
+            Ok(Ok((ready, gateway))) => Ok((Self { gateway, stop, thread }, ready)),
+            Ok(Err(error)) => {
+                thread.join().unwrap();
+                Err(error)
+            }
+            Err(error) => panic!("the service neither started nor refused to: {error}"),
+        }
     }
+}
+
+/// Initialises if need be and starts; the reason of a refusal with its cause, as the command line prints it.
+async fn start(config: &Config, env: &Env) -> Result<Server, String> {
+    let explain = |error: yaoku::error::Error| match std::error::Error::source(&error) {
+        Some(cause) => cause.to_string(),
+        None => error.to_string(),
+    };
+    if !yaoku::server::is_initialised(config).map_err(explain)? {
+        yaoku::server::initialise(config, env).await.map_err(explain)?;
+    }
+    Server::start(config, env).await.map_err(explain)
 }
 
 /// An answer as it came.

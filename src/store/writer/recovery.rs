@@ -9,7 +9,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::{Member, Order, Tail, Writer, refuse};
 use crate::error::{Error, Result};
 use crate::model::audit::GENESIS;
-use crate::store::file::{Condition, DatabaseFile, FAILED, Trouble, trouble};
+use crate::store::file::{Condition, DatabaseFile, FAILED, Trouble, guarded, trouble};
 use crate::store::sealer::Sealer;
 use crate::store::tables::{self, AUDIT};
 use crate::store::trail;
@@ -47,7 +47,7 @@ impl Writer {
                 self.reserve.release();
             }
             open = refuse_for(pause, queue);
-            match self.reopen() {
+            match guarded(|| self.reopen(), || Error::internal("the database panicked")) {
                 Ok(()) => break,
                 Err(error) => {
                     tracing::error!(event = "reopen", cause = ?error, "the store cannot be opened yet");
@@ -102,7 +102,7 @@ impl Writer {
         self.serve_last(&mut group);
         if self.tail.running
             && self.file.condition() != Condition::Failed
-            && let Err(error) = self.mark_stopped()
+            && let Err(error) = guarded(|| self.mark_stopped(), || Error::internal("the database panicked"))
         {
             tracing::error!(event = "close", cause = ?error, "the orderly stop could not be marked");
         }

@@ -1,0 +1,177 @@
+//! A tenant for one operation of the catalog: what it sends, and everything that the store holds of it, as counted
+//! facts without ids and dates.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use yaoku::api::Spec;
+use yaoku::app::App;
+use yaoku::ids::{AccessPointId, AccountId};
+use yaoku::model::access_point::AccessPoint;
+use yaoku::model::account::{Account, User};
+use yaoku::model::alias::Alias;
+use yaoku::model::credential::Credential;
+use yaoku::model::instance::Instance;
+use yaoku::model::key::Key;
+use yaoku::model::principal::Audience;
+use yaoku::model::record::{List, Record};
+
+use crate::kit::{OpenApi, Service, base64, new_id};
+
+/// Operations of the access type "write" that change no record: they compute with a key, or hand out random bytes.
+pub const COMPUTES: &[&str] = &[
+    "encrypt",
+    "decrypt",
+    "generateDataKey",
+    "generateDataKeyWithoutPlaintext",
+    "hmaccompute",
+    "messageDigest",
+    "getRandom",
+    // Tests the machine, or begins what others finish.
+    "runSelfTest",
+    "rollWrappingKey",
+];
+
+/// How often each fact holds.
+pub type Facts = BTreeMap<String, i64>;
+
+/// One tenant with a key.
+pub struct Tenant {
+    pub person: OpenApi,
+    pub key: Value,
+    account: Value,
+    ciphertext: Value,
+    administers: bool,
+}
+
+impl Tenant {
+    pub fn new(service: &Service, spec: &Spec) -> Self {
+        let administers = spec.audience != Audience::Tenant;
+        let (person, account) = match administers {
+            true => (service.admin(), service.first.clone()),
+            false => service.tenant(),
+        };
+        let key = person.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
+        let plaintext = json!({"cmkUuid": key, "plaintext": base64("kept")});
+        let ciphertext = person.ok("/keyCompute/encrypt", plaintext)["ciphertextBlob"].clone();
+        Self { person, key, account, ciphertext, administers }
+    }
+
+    /// What to send so that the operation succeeds; brings its target into the state that it needs.
+    pub fn body(&self, _: &Service, spec: &Spec) -> Value {
+        let key = json!({"cmkUuid": self.key});
+        let name = json!({"aliasName": "alias/name"});
+        let named = json!({"cmkUuid": self.key, "aliasName": "alias/name"});
+        match spec.name {
+            "createKey" => json!({"aliasName": format!("alias/{}", new_id())}),
+            "enableKey" => {
+                self.person.ok("/cmkManage/disableKey", key.clone());
+                key
+            }
+            "disableKey" => {
+                self.person.ok("/cmkManage/enableKey", key.clone());
+                key
+            }
+            "createAlias" => {
+                // Absent unless the call before made it.
+                self.person.call("/keyName/deleteAlias", name);
+                named
+            }
+            "deleteAlias" => {
+                self.person.call("/keyName/createAlias", named);
+                name
+            }
+            "describeKey" | "generateDataKey" | "generateDataKeyWithoutPlaintext" => key,
+            "encrypt" => json!({"cmkUuid": self.key, "plaintext": base64("text")}),
+            "decrypt" => json!({"ciphertextBlob": self.ciphertext}),
+            "hmaccompute" => json!({"cmkUuid": self.key, "input": "text"}),
+            "messageDigest" => json!({"input": "text"}),
+            "listAliasKeys"
+            | "getRandom"
+            | "listApplicationAccessPoint"
+            | "describeSystem"
+            | "queryAudit"
+            | "exportAudit"
+            | "verifyAudit"
+            | "runSelfTest" => json!({}),
+            "describeAudit" => {
+                let page = self.person.ok("/audit/queryAudit", json!({"pageSize": 1}));
+                json!({"eventId": page["records"][0]["eventId"]})
+            }
+            "rollWrappingKey" => json!({"instanceId": self.account["instanceId"]}),
+            "createUserAk" | "listUserAk" => json!({"accessPointId": self.account["accessPointId"]}),
+            "createAccount" => json!({"name": "one more"}),
+            other => panic!("{other} is new: say here what to send, so that the disk fails under it as well"),
+        }
+    }
+
+    /// The tenant's keys as they are stored.
+    pub fn keys(&self, app: &App) -> Vec<Key> {
+        all(app, &Key::of_account(self.account_id()))
+    }
+
+    /// Everything that is stored of the tenant; of an administrator's appliance, its tenants as well.
+    pub fn facts(&self, app: &App) -> Facts {
+        let mut facts = Facts::new();
+        let account = self.account_id();
+        let point: AccessPointId = serde_json::from_value(self.account["accessPointId"].clone()).unwrap();
+        note(&mut facts, "key", &self.keys(app));
+        note(&mut facts, "alias", &all::<Alias>(app, &Alias::of_account(account)));
+        note(&mut facts, "credential", &all::<Credential>(app, &Credential::of_access_point(point)));
+        note(&mut facts, "access point", &all::<AccessPoint>(app, &AccessPoint::of_account(account)));
+        if self.administers {
+            let accounts = all::<Account>(app, &Account::all());
+            for other in accounts.iter().filter(|other| other.id != account) {
+                note(&mut facts, "service", &all::<Instance>(app, &Instance::of_account(other.id)));
+                note(
+                    &mut facts,
+                    "access point",
+                    &all::<AccessPoint>(app, &AccessPoint::of_account(other.id)),
+                );
+                for user in all::<User>(app, &User::of_account(other.id)) {
+                    note(&mut facts, "credential", &all::<Credential>(app, &Credential::of_user(user.id)));
+                }
+            }
+            note(&mut facts, "account", &accounts);
+        }
+        facts
+    }
+
+    fn account_id(&self) -> AccountId {
+        serde_json::from_value(self.account["accountId"].clone()).unwrap()
+    }
+}
+
+fn all<R: Record>(app: &App, list: &List) -> Vec<R> {
+    let page = app.store.page(list, 0, 10_000).unwrap();
+    assert_eq!(page.records.len() as u64, page.total, "the count of a list is its length");
+    page.records
+}
+
+/// Notes each record, and each of its fields that is no id, date or wrapped secret.
+fn note<R: Serialize>(facts: &mut Facts, kind: &str, records: &[R]) {
+    for record in records {
+        *facts.entry(format!("record {kind}")).or_default() += 1;
+        note_fields(facts, kind, &serde_json::to_value(record).unwrap());
+    }
+}
+
+fn note_fields(facts: &mut Facts, path: &str, value: &Value) {
+    const OWN: [&str; 10] =
+        ["id", "account", "instance", "key", "holder", "created", "wrapped", "secret", "partition", "name"];
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
+                note_fields(facts, &format!("{path}.{name}"), value);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                *facts.entry(format!("{path}[]")).or_default() += 1;
+                note_fields(facts, &format!("{path}[]"), item);
+            }
+        }
+        plain => *facts.entry(format!("{path}={plain}")).or_default() += 1,
+    }
+}
