@@ -21,6 +21,8 @@ use crate::ops::wrapping_key::{self, FinishRoll, RewrapCredential, RewrapKey};
 const DUE_MAX: usize = 1000;
 /// Records that one tick rewraps.
 const REWRAPS_MAX: usize = 1000;
+/// Audit records a second below which a moment is quiet.
+const QUIET: u64 = 2000;
 /// Moves of audit records that one tick makes.
 const MOVES_MAX: usize = 200;
 
@@ -31,12 +33,14 @@ pub struct Cron {
     busy: bool,
     /// Whether the log has the failed self-test.
     told: bool,
+    /// Audit records at the tick before.
+    recorded: u64,
 }
 
 impl Cron {
     /// A scheduler that submits to this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, busy: false, told: false }
+        Self { gateway, busy: false, told: false, recorded: 0 }
     }
 }
 
@@ -45,7 +49,7 @@ impl Actor for Cron {
 
     fn started(&mut self, context: &mut Self::Context) {
         let tick = Duration::from_secs(self.gateway.app().config.cron.tick_seconds);
-        context.run_interval(tick, |cron, context| {
+        context.run_interval(tick, move |cron, context| {
             let failed = cron.gateway.app().failed_self_test().filter(|_| !cron.told);
             if let Some(test) = failed {
                 cron.told = true;
@@ -59,14 +63,16 @@ impl Actor for Cron {
                 return;
             }
             let gateway = Arc::clone(&cron.gateway);
-            let work = async move { tick_once(&gateway).await };
+            let recorded = gateway.app().store.figures().records();
+            let quiet = (recorded - std::mem::replace(&mut cron.recorded, recorded)) / tick.as_secs() < QUIET;
+            let work = async move { tick_once(&gateway, quiet).await };
             context.spawn(work.into_actor(cron).map(|(), cron, _| cron.busy = false));
         });
     }
 }
 
 /// One tick. A failure is logged and tried again at the next one.
-async fn tick_once(gateway: &Gateway) {
+async fn tick_once(gateway: &Gateway, quiet: bool) {
     let app = gateway.app();
     // Behind a failed self-test nothing can be read or recorded; the jobs wait for the restart.
     if app.failed_self_test().is_none() {
@@ -74,7 +80,7 @@ async fn tick_once(gateway: &Gateway) {
             self_test(gateway).await,
             rotate(gateway).await,
             roll(gateway).await,
-            keep_audit(gateway).await,
+            keep_audit(gateway, quiet).await,
             gateway.sweep().await,
         ] {
             if let Err(error) = result {
@@ -85,14 +91,14 @@ async fn tick_once(gateway: &Gateway) {
     *app.last_tick.lock().unwrap_or_else(PoisonError::into_inner) = app.env.clock.monotonic();
 }
 
-/// Signs, moves and deletes what is due of the audit trail.
-async fn keep_audit(gateway: &Gateway) -> Result<()> {
+/// Signs, moves and deletes what is due of the audit trail. Nobody waits for a move, so it waits for a quiet moment.
+async fn keep_audit(gateway: &Gateway, quiet: bool) -> Result<()> {
     let app = gateway.app();
     if SignAuditCheckpoint::is_due(app)? {
         gateway.submit(SignAuditCheckpoint {}).await?;
     }
     for _ in 0..MOVES_MAX {
-        if !MoveAudit::is_due(app)? {
+        if !MoveAudit::is_due(app, quiet)? {
             break;
         }
         gateway.submit(MoveAudit {}).await?;

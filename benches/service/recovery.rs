@@ -68,6 +68,13 @@ pub fn measure(options: &Options, binary: &Path, report: &mut Report) -> Result<
     );
     settled(&service)?;
     let loaded = per_record(&service, before, records)?;
+    let openapi =
+        Request::openapi(service.openapi.address, "/v1/keyCompute/encrypt", &fields, &service.operator);
+    let (before, records) = (segments(&service.data())?, service.audit_records()?);
+    let load = Load::counted(CONNECTIONS, options.client_threads, options.records / 10, SUCCESS);
+    report.row("encrypt over OpenAPI", &load.run(&openapi, &service.openapi, &service.server)?);
+    settled(&service)?;
+    let random_ids = per_record(&service, before, records)?;
 
     let (mut service, mut ready) = (service, Vec::new());
     for _ in 0..KILLS {
@@ -82,6 +89,7 @@ pub fn measure(options: &Options, binary: &Path, report: &mut Report) -> Result<
     println!("           ready after each of {KILLS} kills: {ready:.0?} ms");
     report.figure("ready_after_kill", worst, "ms", "under 300");
     report.figure("audit_record_on_disk_under_load", loaded, "bytes", "under 80");
+    report.figure("audit_record_on_disk_with_random_request_ids", random_ids, "bytes", "under 80");
     report.figure("audit_record_on_disk_at_a_trickle", trickle, "bytes", "none");
     Ok(())
 }

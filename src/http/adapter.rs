@@ -1,8 +1,9 @@
 //! Between HTTP and the gateway: reads a request of bounded size, hands it over in such a way that a client who hangs up
 //! cannot stop a call half-way, and wraps the reply.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -94,8 +95,13 @@ impl Drop for Surviving {
 async fn read_body(payload: Payload) -> Result<Vec<u8>> {
     const SLOW: Error = Error::InvalidBody("the body did not arrive in time");
     const BROKEN: Error = Error::InvalidBody("the body could not be read");
-    let read = tokio::time::timeout(BODY_TIME, payload.to_bytes_limited(BODY_BYTES_MAX)).await;
-    match read.map_err(|_| SLOW)? {
+    let mut reading = pin!(payload.to_bytes_limited(BODY_BYTES_MAX));
+    // Most bodies came with their head; only the others need a clock.
+    let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+        Poll::Ready(read) => read,
+        Poll::Pending => tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| SLOW)?,
+    };
+    match read {
         Ok(Ok(bytes)) => Ok(bytes.to_vec()),
         Ok(Err(_)) => Err(BROKEN),
         Err(_) => Err(Error::TooLarge(BODY_BYTES_MAX)),

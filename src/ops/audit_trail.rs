@@ -13,6 +13,8 @@ use crate::model::checkpoint::{PublicKey, Signed, Statement, time_of};
 use crate::model::text::Text;
 use crate::store::{Anchor, Changes, Check, Store, TrailEdit, day};
 
+/// How many times as many blocks stay in the database while the service is busy.
+const TAIL_BUSY: u64 = 16;
 const DAY_SECONDS: u64 = 24 * 3600;
 
 /// Has the device sign the end of the chain, stores the checkpoint and publishes it.
@@ -84,11 +86,13 @@ pub struct MovedAudit {
 }
 
 impl MoveAudit {
-    /// Whether there is anything to move: more blocks than may stay, or one of an earlier day.
-    pub fn is_due(app: &App) -> Result<bool> {
+    /// Whether there is anything to move: more blocks than may stay, or one of an earlier day; while the service is busy, only
+    /// what grows far beyond that.
+    pub fn is_due(app: &App, quiet: bool) -> Result<bool> {
         let (blocks, oldest) = app.store.trail(|trail| trail.tail_blocks())?;
+        let most = app.config.audit.tail_blocks;
         let earlier = oldest.is_some_and(|oldest| day(oldest) < day(app.env.clock.now()));
-        Ok(blocks > app.config.audit.tail_blocks || earlier)
+        Ok(blocks > most.saturating_mul(TAIL_BUSY) || (quiet && (blocks > most || earlier)))
     }
 }
 

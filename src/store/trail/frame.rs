@@ -1,10 +1,10 @@
 //! A frame: many blocks of the chain merged, compressed together and sealed, as it lies in a segment file. What follows from
 //! the lines (hashes, places in the chain) is not stored but computed when somebody checks it.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::Block;
@@ -17,16 +17,12 @@ use crate::store::sealer::Sealer;
 pub const LINES_USUAL: usize = 1 << 20;
 /// Lines of a frame at most, in bytes: a commit of the largest possible records on top.
 const LINES_MAX: usize = 24 << 20;
-/// How hard blocks are compressed once more: nobody waits for it.
-const COMPRESSION: i32 = 6;
+/// How hard blocks are compressed once more. Under load each record passes here, so time counts more than a byte.
+const COMPRESSION: i32 = 3;
 /// Length of a head in the file.
 pub const HEAD_BYTES: usize = 40;
 /// How many bits a term sets in a summary, which has eight for each: one look in fifty is in vain.
 const PROBES: usize = 5;
-/// Fields of a record that searches ask for.
-const SUMMARISED: [&str; 7] =
-    ["eventName", "accountId", "resourceType", "userName", "accessKey", "sourceIp", "errorCode"];
-
 // A frame in its file, all numbers big-endian:
 //
 //   offset  0   4  length of the sealed summary, a
@@ -36,7 +32,7 @@ const SUMMARISED: [&str; 7] =
 //          40   a  summary, sealed to "segment/summary/" ‖ bytes 8 to 39
 //        40+a   b  body, sealed to "segment/body/" ‖ bytes 8 to 39
 //
-// The summary is a Bloom filter over name and value of the fields above. The body is postcard: hash of the block before,
+// The summary is a Bloom filter over name and value of the fields that searches ask for. The body is postcard: hash of the block before,
 // number and times of each block, checkpoints, length of the lines, and the lines compressed by zstd.
 
 /// The part of a frame that is read without opening it.
@@ -213,6 +209,39 @@ impl Frame {
     }
 }
 
+/// The fields of a record that searches ask for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Summarised<'a> {
+    #[serde(borrow)]
+    event_name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    resource_type: Cow<'a, str>,
+    #[serde(borrow, default)]
+    resource_ids: Vec<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    user_name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    access_key: Cow<'a, str>,
+    #[serde(borrow, default)]
+    source_ip: Cow<'a, str>,
+}
+
+impl<'a> Summarised<'a> {
+    fn terms(self) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
+        let ids = self.resource_ids.into_iter().map(|id| ("resourceId", id));
+        [
+            ("eventName", self.event_name),
+            ("resourceType", self.resource_type),
+            ("userName", self.user_name),
+            ("accessKey", self.access_key),
+            ("sourceIp", self.source_ip),
+        ]
+        .into_iter()
+        .chain(ids)
+    }
+}
+
 /// Which values may occur in the records of a frame.
 pub struct Summary(Vec<u8>);
 
@@ -220,17 +249,12 @@ impl Summary {
     fn of(lines: &str) -> Result<Self> {
         let mut terms = HashSet::new();
         for line in lines.lines() {
-            let record: Map<String, Value> = serde_json::from_str(line).map_err(Error::internal)?;
-            let texts =
-                SUMMARISED.iter().filter_map(|name| record.get(*name)?.as_str().map(|text| (*name, text)));
-            terms.extend(texts.map(|(name, text)| term(name, text)));
-            let ids = record.get("resourceIds").and_then(Value::as_array);
-            let ids = ids.into_iter().flatten().filter_map(Value::as_str);
-            terms.extend(ids.map(|id| term("resourceId", id)));
+            let record: Summarised<'_> = serde_json::from_str(line).map_err(Error::internal)?;
+            terms.extend(record.terms().filter(|(_, value)| !value.is_empty()));
         }
         let mut bits = vec![0; terms.len().max(8)];
-        for term in terms {
-            for bit in probes(term, bits.len() * 8) {
+        for (name, value) in terms {
+            for bit in probes(term(name, &value), bits.len() * 8) {
                 if let Some(byte) = bits.get_mut(bit / 8) {
                     *byte |= 1 << (bit % 8);
                 }
