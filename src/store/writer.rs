@@ -328,14 +328,16 @@ impl Writer {
     }
 }
 
-/// Under load, waits until about as many calls are queued as the last group had, a millisecond at most. Those who were
+/// Under load, waits until a few more calls are queued than the last group had, a millisecond at most: groups grow to what
+/// the load gives. Those who were
 /// just answered come back one by one; without this the first of them would have a commit of its own.
 fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
     if last < GATHER_FROM {
         return;
     }
+    let enough = last + last / 4;
     for _ in 0..GATHER_STEPS {
-        if queue.len() >= last || queue.is_closed() {
+        if queue.len() >= enough || queue.is_closed() {
             return;
         }
         std::thread::sleep(GATHER_STEP);
