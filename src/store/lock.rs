@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 const FILE: &str = "lock";
 
 /// The right to use a data directory; taken before anything else in it is touched.
-pub struct DirectoryLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct DirectoryLock(File);
 
 impl DirectoryLock {
     /// Takes a directory that exists, or says which process has it.
@@ -46,6 +46,16 @@ impl DirectoryLock {
     }
 }
 
+impl Drop for DirectoryLock {
+    /// Closing the file is not enough: a process that is just being started by another thread has it open as well, until it
+    /// runs its own program.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(event = "lock", cause = ?error, "the data directory could not be let go of");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +69,16 @@ mod tests {
         let cause = std::error::Error::source(&refused).unwrap().to_string();
         let holder = format!("process {}, started 2026-01-01T08:00:00Z", std::process::id());
         assert!(cause.contains(&holder), "{cause}");
+        drop(held);
+        DirectoryLock::take(directory.path(), now).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_open_file_does_not_keep_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_seconds(1_767_254_400);
+        let held = DirectoryLock::take(directory.path(), now).unwrap();
+        let _copy = held.0.try_clone().unwrap();
         drop(held);
         DirectoryLock::take(directory.path(), now).unwrap();
     }
