@@ -329,17 +329,20 @@ impl Writer {
 }
 
 /// Under load, waits until a few more calls are queued than the last group had, a millisecond at most: groups grow to what
-/// the load gives. Those who were
+/// the load gives. As many as the last one are enough once no more come. Those who were
 /// just answered come back one by one; without this the first of them would have a commit of its own.
 fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
     if last < GATHER_FROM {
         return;
     }
-    let enough = last + last / 4;
+    let (enough, mut before) = (last + last / 4, 0);
     for _ in 0..GATHER_STEPS {
-        if queue.len() >= enough || queue.is_closed() {
+        let queued = queue.len();
+        let settled = queued >= last && queued == before;
+        if queued >= enough || settled || queue.is_closed() {
             return;
         }
+        before = queued;
         std::thread::sleep(GATHER_STEP);
     }
 }
