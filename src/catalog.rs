@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::api::{Access, Fields, Spec};
+use schemars::{Schema, SchemaGenerator};
+
+use crate::api::{self, Access, Field, Fields, Spec};
 use crate::error::Result;
 use crate::model::principal::{Audience, Reach};
 use crate::model::rate::RateClass;
@@ -16,6 +18,17 @@ pub struct Row {
     pub spec: &'static Spec,
     /// Reads the fields of a request into the operation.
     pub prepare: fn(&Fields) -> Result<Box<dyn Prepared>>,
+    /// The shape of its request fields.
+    pub request: fn(&mut SchemaGenerator) -> Schema,
+    /// The shape of its result.
+    pub result: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl Row {
+    /// Its request fields, beside those that every operation understands.
+    pub fn fields(&self) -> Vec<Field> {
+        api::fields(self.request)
+    }
 }
 
 /// Writes the table, and makes each named type an operation that is listed.
@@ -35,7 +48,7 @@ macro_rules! operations {
             };
         })*
         /// Every operation, in the order of the contract.
-        pub static ROWS: &[Row] = &[$(Row { spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation> }),*];
+        pub static ROWS: &[Row] = &[$(Row { spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation> }),*];
     };
 }
 
@@ -102,6 +115,27 @@ pub fn by_name(name: &str) -> Option<&'static Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_carry_names_limits_and_examples() {
+        let fields = by_name("generateDataKey").unwrap().fields();
+        let field = |name: &str| fields.iter().find(|field| field.name == name).unwrap();
+        assert_eq!(fields.len(), 4);
+        assert!(field("cmkUuid").required && field("cmkUuid").example().is_some());
+        assert!(!field("numberOfBytes").required);
+        assert_eq!(field("numberOfBytes").schema["maximum"], 1024);
+        assert_eq!(field("keySpec").schema["enum"], serde_json::json!(["AES_256", "AES_128", "SM4_128"]));
+        let fields = by_name("listAliasKeys").unwrap().fields();
+        assert!(fields.iter().any(|field| field.name == "pageSize"), "{fields:?}");
+        for row in ROWS {
+            for field in row.fields() {
+                let typed = field.schema.contains_key("type") || field.schema.contains_key("anyOf");
+                assert!(typed, "{} {}: {:?}", row.spec.name, field.name, field.schema);
+                let shown = field.required && !row.spec.paths.is_empty();
+                assert!(!shown || field.example().is_some(), "{} {}", row.spec.name, field.name);
+            }
+        }
+    }
 
     #[test]
     fn names_and_paths_are_unique_and_reachable() {

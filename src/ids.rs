@@ -1,9 +1,11 @@
 //! The identifiers of every durable thing. One macro, one type per id, so that an account's id can never be
 //! passed where a key's id is meant. Imports nothing of the project.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -17,10 +19,18 @@ impl fmt::Display for NotAnId {
     }
 }
 
+/// Form and example of ids that print as lower-case UUIDs.
+const HYPHENATED: (&str, &str) = (
+    "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+    "241ede22-6261-4617-9caf-10d89990516c",
+);
+/// Form and example of ids that print as 32 hexadecimal digits.
+const SIMPLE: (&str, &str) = ("^[0-9a-f]{32}$", "7c92c33c3b0ea84e2d646b76f6c2cec7");
+
 /// Declares 16-byte ids. `hyphenated` ids print as lower-case UUIDs, `simple` ids as 32 lower-case hex digits.
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident $form:ident $wrong:literal;)*) => {$(
-        $(#[$doc])*
+    ($($(#[doc = $doc:literal])* $name:ident $form:ident $sample:ident $wrong:literal;)*) => {$(
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Uuid);
 
@@ -77,24 +87,42 @@ macro_rules! ids {
                 }
             }
         }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let (pattern, example) = $sample;
+                let description = concat!($($doc),*).trim();
+                json_schema!({
+                    "type": "string", "pattern": pattern, "description": description, "examples": [example],
+                })
+            }
+        }
     )*};
 }
 
 ids! {
     /// A key, `cmkUuid` on the wire.
-    KeyId hyphenated "must be a lower-case UUID";
+    KeyId hyphenated HYPHENATED "must be a lower-case UUID";
     /// One version of a key, `keyVersionId`.
-    VersionId hyphenated "must be a lower-case UUID";
+    VersionId hyphenated HYPHENATED "must be a lower-case UUID";
     /// An access point.
-    AccessPointId hyphenated "must be a lower-case UUID";
+    AccessPointId hyphenated HYPHENATED "must be a lower-case UUID";
     /// A tenant. Prints as 32 hex digits.
-    AccountId simple "must be 32 lower-case hexadecimal digits";
+    AccountId simple SIMPLE "must be 32 lower-case hexadecimal digits";
     /// The public half of a credential (AK). Prints as 32 hex digits.
-    AccessKeyId simple "must be 32 lower-case hexadecimal digits";
+    AccessKeyId simple SIMPLE "must be 32 lower-case hexadecimal digits";
     /// A person who can sign in.
-    UserId hyphenated "must be a lower-case UUID";
+    UserId hyphenated HYPHENATED "must be a lower-case UUID";
     /// A virtual machine inside the cipher machine.
-    PartitionId hyphenated "must be a lower-case UUID";
+    PartitionId hyphenated HYPHENATED "must be a lower-case UUID";
 }
 
 /// A service instance, `ins-` and six letters or digits, such as `ins-BhviB3` (contract section 1).
@@ -152,6 +180,23 @@ impl<'de> Deserialize<'de> for InstanceId {
         } else {
             <[u8; 6]>::deserialize(from).map(Self)
         }
+    }
+}
+
+impl JsonSchema for InstanceId {
+    fn schema_name() -> Cow<'static, str> {
+        "InstanceId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "pattern": "^ins-[A-Za-z0-9]{6}$", "examples": ["ins-BhviB3"],
+            "description": "A service instance.",
+        })
     }
 }
 

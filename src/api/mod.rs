@@ -3,10 +3,12 @@
 mod call;
 mod fields;
 mod nested;
+mod shape;
 mod spec;
 mod wire;
 
 pub use call::{Arrival, Call, Common, Page, Target};
 pub use fields::{DecodeError, Fields};
+pub use shape::{Field, common_fields, fields, simplify};
 pub use spec::{Access, Spec};
 pub use wire::{Base64Bytes, EncryptionContext, InputText, Moment, Plaintext, SecretText};

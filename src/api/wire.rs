@@ -1,11 +1,13 @@
 //! Types of request and result fields that carry bytes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use firmware_sim::Released;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
@@ -32,6 +34,23 @@ impl Serialize for Base64Bytes {
 impl<'de> Deserialize<'de> for Base64Bytes {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         decode(from).map(Self)
+    }
+}
+
+impl JsonSchema for Base64Bytes {
+    fn schema_name() -> Cow<'static, str> {
+        "Base64Bytes".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "contentEncoding": "base64", "minLength": 4, "examples": ["SGVsbG8gd29ybGQ="],
+            "description": "Bytes as standard Base64 with padding, one line.",
+        })
     }
 }
 
@@ -79,6 +98,23 @@ impl<'de> Deserialize<'de> for Plaintext {
     }
 }
 
+impl JsonSchema for Plaintext {
+    fn schema_name() -> Cow<'static, str> {
+        "Plaintext".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "contentEncoding": "base64", "minLength": 4, "examples": ["SGVsbG8gd29ybGQ="],
+            "description": "Secret bytes as standard Base64 with padding, one line.",
+        })
+    }
+}
+
 /// Raw text that is hashed as UTF-8; never empty. Its size is bounded by that of the body.
 #[derive(Clone, Debug, Serialize)]
 pub struct InputText(String);
@@ -99,6 +135,23 @@ impl<'de> Deserialize<'de> for InputText {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         if text.is_empty() { Err(de::Error::custom("may not be empty")) } else { Ok(Self(text)) }
+    }
+}
+
+impl JsonSchema for InputText {
+    fn schema_name() -> Cow<'static, str> {
+        "InputText".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "minLength": 1, "examples": ["hello"],
+            "description": "Raw text; its UTF-8 bytes count.",
+        })
     }
 }
 
@@ -132,6 +185,23 @@ impl<'de> Deserialize<'de> for EncryptionContext {
             }
         }
         from.deserialize_map(Pairs)
+    }
+}
+
+impl JsonSchema for EncryptionContext {
+    fn schema_name() -> Cow<'static, str> {
+        "EncryptionContext".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object", "additionalProperties": { "type": "string" }, "examples": [{ "purpose": "demo" }],
+            "description": "String pairs that a ciphertext is bound to, at most 8 KiB; also as a JSON string.",
+        })
     }
 }
 
@@ -169,6 +239,20 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
+impl JsonSchema for SecretText {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretText".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "A secret that is shown only here." })
+    }
+}
+
 /// A moment as `YYYY-MM-DDTHH:MM:SSZ`.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment(pub Timestamp);
@@ -185,5 +269,23 @@ impl<'de> Deserialize<'de> for Moment {
         let moment = Timestamp::parse(&text)
             .ok_or_else(|| de::Error::custom("must be a moment as YYYY-MM-DDTHH:MM:SSZ"));
         moment.map(Self)
+    }
+}
+
+impl JsonSchema for Moment {
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "format": "date-time", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+            "examples": ["2026-01-01T08:00:00Z"],
+            "description": "A moment in UTC.",
+        })
     }
 }

@@ -1,13 +1,14 @@
 //! Key specs, usages, levels and origins with their wire names (contract section 1.1), and which of them go together.
 
 use firmware_sim::{Algorithm, Custody};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::instance::Edition;
 
 /// What kind of key it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum KeySpec {
     /// AES with 256-bit keys.
     #[serde(rename = "AES_256")]
@@ -24,7 +25,7 @@ pub enum KeySpec {
 }
 
 /// What a key may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum KeyUsage {
     /// Encrypting and decrypting.
     #[serde(rename = "ENCRYPT/DECRYPT")]
@@ -35,7 +36,7 @@ pub enum KeyUsage {
 }
 
 /// Where the root key that guards a key lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ProtectionLevel {
     /// Software custody.
     #[serde(rename = "SOFTWARE", alias = "1")]
@@ -46,7 +47,7 @@ pub enum ProtectionLevel {
 }
 
 /// Where key material comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Origin {
     /// Made by the cipher machine.
     #[serde(rename = "Ctyun_KMS")]
@@ -56,7 +57,7 @@ pub enum Origin {
 }
 
 /// The size of a data key by name (contract section 5.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 pub enum DataKeySpec {
     /// 32 bytes.
     #[default]

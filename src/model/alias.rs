@@ -1,8 +1,10 @@
 //! Aliases: names of keys, unique per account, re-pointed or deleted but never renamed (contract 5.2).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::env::Timestamp;
@@ -65,6 +67,26 @@ impl<'de> Deserialize<'de> for AliasName {
     }
 }
 
+impl JsonSchema for AliasName {
+    fn schema_name() -> Cow<'static, str> {
+        "AliasName".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "pattern": PATTERN, "examples": ["alias/demo"],
+            "description": "A name of a key: `alias/` and 1 to 64 letters, digits, `/`, `_` or `-`.",
+        })
+    }
+}
+
+/// Form of an alias name.
+const PATTERN: &str = "^alias/[A-Za-z0-9/_-]{1,64}$";
+
 /// What a caller names a key by: its id or one of its aliases. Becomes a [`KeyId`] exactly once, in the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyRef {
@@ -91,6 +113,24 @@ impl<'de> Deserialize<'de> for KeyRef {
         }
         let id = text.parse().map_err(|_| "must be a lower-case UUID or an alias `alias/…`");
         id.map(Self::Id).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for KeyRef {
+    fn schema_name() -> Cow<'static, str> {
+        "KeyRef".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "examples": ["alias/demo"],
+            "pattern": "^(alias/[A-Za-z0-9/_-]{1,64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$",
+            "description": "A key: its UUID in lower case, or one of its aliases.",
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //! known to the cipher machine alone.
 
 use firmware_sim::WrappedKey;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
@@ -36,7 +37,7 @@ pub enum Holder {
 }
 
 /// Whether a credential is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CredentialStatus {
     /// Accepted.
     Enabled,

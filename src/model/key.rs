@@ -1,10 +1,12 @@
 //! A key: what it is, the state it is in, its versions and its rotation (contract 4.3, 5.1, 5.3). Clear material never
 //! appears here; a version holds the wrapped form only.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use firmware_sim::WrappedKey;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::env::Timestamp;
@@ -163,6 +165,24 @@ impl fmt::Display for RotationPeriod {
 impl Serialize for RotationPeriod {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() { to.collect_str(self) } else { to.serialize_u64(self.0.as_secs()) }
+    }
+}
+
+impl JsonSchema for RotationPeriod {
+    fn schema_name() -> Cow<'static, str> {
+        "RotationPeriod".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "integer"], "pattern": "^[0-9]+[dhms]?$", "minimum": 7, "maximum": 730,
+            "examples": ["90d"],
+            "description": "7 to 730 days: whole days, or a number and `d`, `h`, `m` or `s`.",
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tags on resources: at most 20, each of a key and a value of at most 128 characters (contract 5.1).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::text::Text;
@@ -8,7 +9,7 @@ use crate::model::text::Text;
 pub const TAGS_MAX: usize = 20;
 
 /// One tag.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tag {
     /// Its name, unique among the tags of a resource.
@@ -18,7 +19,8 @@ pub struct Tag {
 }
 
 /// The tags of a resource.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(extend("maxItems" = TAGS_MAX))]
 pub struct Tags(Vec<Tag>);
 
 impl<'de> Deserialize<'de> for Tags {

@@ -1,7 +1,9 @@
 //! Texts and numbers with limits, made once at decoding, so that nothing further in checks them again.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text of `MIN` to `MAX` characters without control characters.
@@ -48,6 +50,20 @@ impl<const MIN: usize, const MAX: usize> fmt::Debug for Text<MIN, MAX> {
 impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Self::new(String::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> JsonSchema for Text<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": MIN, "maxLength": MAX, "examples": ["demo"] })
     }
 }
 
@@ -110,6 +126,24 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<MIN, MAX> 
             }
         }
         from.deserialize_any(Visitor)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> JsonSchema for Number<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = json_schema!({ "type": "integer", "minimum": MIN, "examples": [MIN] });
+        if MAX != u64::MAX {
+            schema.insert("maximum".into(), MAX.into());
+        }
+        schema
     }
 }
 

@@ -1,5 +1,6 @@
 //! Access points (contract 5.10).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -11,7 +12,7 @@ use crate::model::access_point::AccessPoint;
 use crate::model::text::Text;
 
 /// Lists the caller's access points, oldest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.10, listApplicationAccessPoint")]
 pub struct ListApplicationAccessPoint {
@@ -22,7 +23,7 @@ pub struct ListApplicationAccessPoint {
 }
 
 /// An access point as clients see it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.10, listApplicationAccessPoint")]
 pub struct AccessPointView {
@@ -39,7 +40,7 @@ pub struct AccessPointView {
 }
 
 /// A page of access points.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.10 and of paging")]
 pub struct AccessPointPage {

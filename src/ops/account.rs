@@ -2,6 +2,7 @@
 //! partition, the default access point without credentials, and an administrator with an OpenAPI credential.
 
 use argon2::{Argon2, PasswordHasher};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Operation, credential};
@@ -21,12 +22,12 @@ const ACCOUNTS_MAX: u64 = 4000;
 const PASSWORD_ALPHABET: &[u8; 64] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789-_.+*=~";
 
 /// Sets the appliance up: the first account, which administers it. Runs once.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InitialiseAppliance {}
 
 /// Adds a tenant.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.13, createAccount")]
 pub struct CreateAccount {
@@ -34,7 +35,7 @@ pub struct CreateAccount {
 }
 
 /// A new tenant: ids, and the secrets that are shown only here.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of first-run.json")]
 pub struct NewAccount {
@@ -47,7 +48,7 @@ pub struct NewAccount {
 }
 
 /// How the first person signs in.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the fields are those of first-run.json")]
 pub struct ConsoleLogin {
     pub user: String,
@@ -55,7 +56,7 @@ pub struct ConsoleLogin {
 }
 
 /// The first person's OpenAPI credential.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of first-run.json")]
 pub struct OpenApiLogin {

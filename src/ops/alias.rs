@@ -1,5 +1,6 @@
 //! Making and deleting aliases (contract 5.2).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -11,7 +12,7 @@ use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::store::Changes;
 
 /// Gives a key a name.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.2, createAlias")]
 pub struct CreateAlias {
@@ -20,7 +21,7 @@ pub struct CreateAlias {
 }
 
 /// A name and its key.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.2")]
 pub struct NamedAlias {
@@ -51,7 +52,7 @@ impl Operation for CreateAlias {
 }
 
 /// Takes a name away. The key stays as it is.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.2, deleteAlias")]
 pub struct DeleteAlias {
@@ -59,7 +60,7 @@ pub struct DeleteAlias {
 }
 
 /// The name that is free again.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.2, deleteAlias")]
 pub struct DeletedAlias {

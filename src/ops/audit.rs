@@ -1,5 +1,6 @@
 //! Searching and describing audit records (contract 5.14).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ type Filter = Option<Text<0, 128>>;
 
 /// Finds audit records of the caller's account, newest first. Administrators also find records that belong to no
 /// account: the appliance's own, and those of callers that nobody knows.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.14, queryAudit")]
 pub struct QueryAudit {
@@ -42,7 +43,7 @@ pub struct QueryAudit {
 }
 
 /// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ResultFilter {
     /// It was done.
@@ -52,7 +53,7 @@ pub enum ResultFilter {
 }
 
 /// A page of audit records.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditPage {
     /// The records, newest first.
@@ -138,15 +139,16 @@ impl Operation for QueryAudit {
 }
 
 /// Shows one record, and its proof.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DescribeAudit {
     /// Which record.
+    #[schemars(example = "f47ac10b-58cc-4372-a567-0e02b2c3d479")]
     pub event_id: Uuid,
 }
 
 /// One record with its proof.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DescribedAudit {
     /// The record.

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::Sha256;
@@ -46,7 +47,7 @@ const COLUMNS: [&str; 18] = [
 ];
 
 /// The form of an export.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
     /// Records with everything that proves them.
@@ -225,7 +226,7 @@ fn write_row(text: &mut String, record: &Map<String, Value>) {
 }
 
 /// Exports the audit records that the caller may see, a page at a time. As evidence, the others stand there as hashes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportAudit {
     /// Not earlier than this; whole blocks are exported, so a few records before it may come along.
@@ -239,7 +240,7 @@ pub struct ExportAudit {
 }
 
 /// A page of an export.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportedAudit {
     /// The text; put behind that of the page before.

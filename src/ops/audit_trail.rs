@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -18,11 +19,11 @@ const TAIL_BUSY: u64 = 16;
 const DAY_SECONDS: u64 = 24 * 3600;
 
 /// Has the device sign the end of the chain, stores the checkpoint and publishes it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SignAuditCheckpoint {}
 
 /// A checkpoint.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditCheckpoint {
     /// Number of the last record that it covers.
@@ -74,11 +75,11 @@ impl Operation for SignAuditCheckpoint {
 }
 
 /// Moves the oldest blocks from the database to the segment file of their day.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MoveAudit {}
 
 /// Where the records are now.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MovedAudit {
     /// Number of the last record in segment files; 0 if nothing moved.
@@ -109,11 +110,11 @@ impl Operation for MoveAudit {
 }
 
 /// Deletes the segment files of days whose time is over.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DeleteExpiredAudit {}
 
 /// What was deleted.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DeletedAudit {
     /// The days.
     pub days: Vec<String>,
@@ -149,7 +150,7 @@ impl Operation for DeleteExpiredAudit {
 }
 
 /// Leaves an incident in the trail: it ends before, or differs from, a head that the device signed and published.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NoteAuditRollback {
     /// Number of the last record under the published head.
@@ -191,14 +192,14 @@ pub fn rollback(store: &Store, key: &PublicKey) -> Result<Option<NoteAuditRollba
 
 /// Checks the stored trail, a hundred thousand records at a time: every record against its block, every block against the
 /// chain, every checkpoint against the device's key, and the end against the published head.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyAudit {
     /// `nextCursor` of the step before.
     pub cursor: Option<Text<1, 100>>,
 }
 
 /// What one step of a check came to.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifiedAudit {
     /// Whether everything that was checked holds.

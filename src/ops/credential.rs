@@ -1,6 +1,7 @@
 //! Credentials of access points (contract 5.10). The secret key is shown once, when it is made.
 
 use firmware_sim::{GenerateCredential, PartitionId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -15,7 +16,7 @@ use crate::store::Changes;
 const CREDENTIALS_MAX: u64 = 100;
 
 /// Makes a credential of an access point.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.10, createUserAk")]
 pub struct CreateUserAk {
@@ -23,7 +24,7 @@ pub struct CreateUserAk {
 }
 
 /// A credential with its secret key.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.10, createUserAk")]
 pub struct NewUserAk {
@@ -80,7 +81,7 @@ impl Operation for CreateUserAk {
 }
 
 /// Lists the credentials of an access point, oldest first, without their secrets.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.10, listUserAk")]
 pub struct ListUserAk {
@@ -90,7 +91,7 @@ pub struct ListUserAk {
 }
 
 /// A credential without its secret key.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.10, listUserAk")]
 pub struct UserAk {
@@ -100,7 +101,7 @@ pub struct UserAk {
 }
 
 /// A page of credentials.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.10 and of paging")]
 pub struct UserAkPage {

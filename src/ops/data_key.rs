@@ -1,6 +1,7 @@
 //! Data keys for envelope encryption (contract 5.5).
 
 use firmware_sim::{GenerateDataKey as WithPlaintext, GenerateDataKeyWithoutPlaintext as WithoutPlaintext};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -14,7 +15,7 @@ use crate::model::alias::KeyRef;
 use crate::model::text::Number;
 
 /// What both operations ask for.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, generateDataKey")]
 pub struct DataKeyRequest {
@@ -38,12 +39,12 @@ impl DataKeyRequest {
 }
 
 /// Makes a data key and returns it both clear and encrypted.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct GenerateDataKey(pub DataKeyRequest);
 
 /// A data key, clear and encrypted.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, generateDataKey")]
 pub struct DataKey {
@@ -80,7 +81,7 @@ impl Operation for GenerateDataKey {
 }
 
 /// Makes a data key and returns it encrypted only.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct GenerateDataKeyWithoutPlaintext(pub DataKeyRequest);
 

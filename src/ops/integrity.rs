@@ -1,6 +1,7 @@
 //! Message digests and message authentication codes with SM3 (contract 5.5).
 
 use firmware_sim::{DigestSm3, HmacSm3, PartitionId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -11,7 +12,7 @@ use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
 
 /// HMAC-SM3 of a text under a key derived from a symmetric key version.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, hmaccompute")]
 pub struct HmacCompute {
@@ -21,7 +22,7 @@ pub struct HmacCompute {
 }
 
 /// The MAC and what it was made with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, hmaccompute")]
 pub struct Hmac {
@@ -51,7 +52,7 @@ impl Operation for HmacCompute {
 }
 
 /// SM3 of a text.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, messageDigest")]
 pub struct MessageDigest {
@@ -59,7 +60,7 @@ pub struct MessageDigest {
 }
 
 /// The digest.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Digest {
     /// Base64 of 32 bytes.

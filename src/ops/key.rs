@@ -1,6 +1,7 @@
 //! Making, describing, listing and switching keys (contract 5.1).
 
 use firmware_sim::{GenerateKey, KeyName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -18,7 +19,7 @@ use crate::model::text::{Description, Text};
 use crate::store::Changes;
 
 /// Makes a key in the caller's service.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1, createKey")]
 pub struct CreateKey {
@@ -108,7 +109,7 @@ impl Operation for CreateKey {
 }
 
 /// Describes a key.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1, describeKey")]
 pub struct DescribeKey {
@@ -129,7 +130,7 @@ impl Operation for DescribeKey {
 }
 
 /// Lists the caller's keys with their aliases, oldest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1, listAliasKeys")]
 pub struct ListAliasKeys {
@@ -147,7 +148,7 @@ pub struct ListAliasKeys {
 }
 
 /// A key state without its date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the names are those of contract 1.1, keyState")]
 pub enum StateFilter {
     Enabled,
@@ -168,7 +169,7 @@ impl StateFilter {
 }
 
 /// What [`ListAliasKeys`] answers.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1 and of paging")]
 pub struct KeyPage {
@@ -236,7 +237,7 @@ impl Operation for ListAliasKeys {
 }
 
 /// What switching a key answers.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1, enableKey")]
 pub struct SwitchedKey {
@@ -250,7 +251,7 @@ async fn switch(call: &Call, app: &App, transition: fn(&mut Key) -> Result<()>) 
 }
 
 /// Makes a disabled key usable again.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1, enableKey")]
 pub struct EnableKey {
@@ -270,7 +271,7 @@ impl Operation for EnableKey {
 }
 
 /// Switches a key off: it neither encrypts nor decrypts until it is enabled.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1, disableKey")]
 pub struct DisableKey {

@@ -1,5 +1,6 @@
 //! The description of a key as clients see it (contract 5.1.1).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -14,7 +15,7 @@ use crate::model::tag::Tags;
 const ALIASES_SHOWN: usize = 100;
 
 /// KeyMetadata.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1.1")]
 pub struct KeyMetadata {
@@ -48,7 +49,7 @@ pub struct KeyMetadata {
 }
 
 /// KeyMetadata and the aliases of the key.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NamedKey {
     /// The key.

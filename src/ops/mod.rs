@@ -22,6 +22,7 @@ pub mod wrapping_key;
 use std::future::Future;
 use std::pin::Pin;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -38,9 +39,9 @@ pub trait Listed {
 
 /// One API call: its request fields, what it answers, what it touches and how it runs.
 #[expect(async_fn_in_trait, reason = "operations run on the worker that took the call and need not be Send")]
-pub trait Operation: Listed + Serialize + DeserializeOwned + 'static {
+pub trait Operation: Listed + Serialize + DeserializeOwned + JsonSchema + 'static {
     /// The object in `result`.
-    type Output: Serialize + DeserializeOwned;
+    type Output: Serialize + DeserializeOwned + JsonSchema;
 
     /// Resources that the call touches; the gateway authorises each before `run`.
     fn targets(&self) -> Result<Vec<Target>> {
@@ -83,4 +84,14 @@ impl<O: Operation> Prepared for O {
 /// Decodes the fields of one operation.
 pub fn prepare<O: Operation>(fields: &Fields) -> Result<Box<dyn Prepared>> {
     Ok(Box::new(fields.decode::<O>()?))
+}
+
+/// The shape of one operation's request fields.
+pub fn request_schema<O: Operation>(generator: &mut SchemaGenerator) -> Schema {
+    O::json_schema(generator)
+}
+
+/// The shape of one operation's result.
+pub fn result_schema<O: Operation>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<O::Output>()
 }

@@ -1,6 +1,7 @@
 //! Random numbers from the cipher machine (contract 5.5, getRandom).
 
 use firmware_sim::{PartitionId, Random as RandomCommand};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -10,7 +11,7 @@ use crate::error::Result;
 use crate::model::text::Number;
 
 /// 1 to 1,024 random bytes, 32 by default.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, getRandom")]
 pub struct GetRandom {
@@ -19,7 +20,7 @@ pub struct GetRandom {
 }
 
 /// The bytes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RandomBytes {
     /// Base64.
     pub random: Plaintext,

@@ -1,6 +1,7 @@
 //! Rotation of symmetric keys (contract 5.3): the operation that cron submits.
 
 use firmware_sim::{GenerateKey, KeyName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -12,7 +13,7 @@ use crate::model::alias::KeyRef;
 use crate::model::key::KeyVersion;
 
 /// Gives a key the version that is due. A key that is not due any more refuses, and nothing changes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RotateDueKey {
     /// The key.
@@ -20,7 +21,7 @@ pub struct RotateDueKey {
 }
 
 /// The new version.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.3, createKeyVersion")]
 pub struct RotatedKey {

@@ -1,6 +1,7 @@
 //! Encrypting and decrypting (contract 5.5, frame of 1.3).
 
 use firmware_sim::{Decrypt as DecryptCommand, Encrypt as EncryptCommand, Frame, PLAINTEXT_BYTES_MAX};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -11,7 +12,7 @@ use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
 
 /// Encrypts up to 6,144 bytes with the primary version of a key.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, encrypt")]
 pub struct Encrypt {
@@ -22,7 +23,7 @@ pub struct Encrypt {
 }
 
 /// A ciphertext and what it was made with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5")]
 pub struct Ciphertext {
@@ -56,7 +57,7 @@ impl Operation for Encrypt {
 }
 
 /// Decrypts a ciphertext or opens a data key; the frame names the key and its version.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, decrypt")]
 pub struct Decrypt {
@@ -66,7 +67,7 @@ pub struct Decrypt {
 }
 
 /// A plaintext and what it was made with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5")]
 pub struct Decrypted {

@@ -1,5 +1,6 @@
 //! The appliance itself (contract 5.13): its state, and the self-tests of its cipher machine.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -10,12 +11,12 @@ use crate::error::{Error, Result};
 use crate::model::principal::Audience;
 
 /// Says what the appliance is and how it is.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DescribeSystem {}
 
 /// The state of the appliance.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SystemView {
     /// Version of the program.
@@ -75,12 +76,12 @@ impl Operation for DescribeSystem {
 
 /// Runs the cipher machine's self-tests. An administrator asks for it, and cron at every `self_test.interval_seconds`. If one
 /// fails, the machine answers nothing any more: neither this call nor its audit record comes to an end.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunSelfTest {}
 
 /// What passed.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SelfTestView {
     /// Names of the tests that ran; all of them passed.

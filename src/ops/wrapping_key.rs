@@ -4,6 +4,7 @@
 //! keeps wrapped keys must be looked at by [`left`] and [`is_held`].
 
 use firmware_sim::{PartitionId as MachinePartition, Rewrap, State, WrappedKey};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -18,7 +19,7 @@ use crate::model::key::Key;
 
 /// Begins to roll the wrapping key of one partition: of a service, or of the device itself, which wraps credentials. A roll
 /// that is under way is left as it is.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RollWrappingKey {
     /// The service whose partition is meant.
@@ -29,7 +30,7 @@ pub struct RollWrappingKey {
 }
 
 /// A roll that has begun.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BegunRoll {
     /// The partition.
@@ -67,7 +68,7 @@ impl Operation for RollWrappingKey {
 }
 
 /// Wraps the versions of a key under the newest generation of its partition.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RewrapKey {
     /// The key.
@@ -75,7 +76,7 @@ pub struct RewrapKey {
 }
 
 /// A key whose versions are all wrapped under the newest generation, unless it changed meanwhile.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RewrappedKey {
     /// The key.
@@ -110,7 +111,7 @@ impl Operation for RewrapKey {
 }
 
 /// Wraps the secret of a credential under the newest generation of the device's partition.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RewrapCredential {
     /// The credential.
@@ -118,7 +119,7 @@ pub struct RewrapCredential {
 }
 
 /// A credential whose secret is wrapped under the newest generation, unless it changed meanwhile.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RewrappedCredential {
     /// The credential.
@@ -145,7 +146,7 @@ impl Operation for RewrapCredential {
 }
 
 /// Erases the old generation of a partition, once it is proven that nothing is left under it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FinishRoll {
     /// The partition.
@@ -153,7 +154,7 @@ pub struct FinishRoll {
 }
 
 /// A roll that has ended: the generations before this one are gone.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FinishedRoll {
     /// The partition.
@@ -181,7 +182,7 @@ impl Operation for FinishRoll {
 }
 
 /// A roll that is under way.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Roll {
     /// The partition.
