@@ -2,23 +2,30 @@
 //! actix-web.
 
 mod adapter;
+mod connections;
 mod envelope;
 mod health;
+mod listener;
 mod tls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, web};
+use actix_server::{Server, ServerHandle};
+use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Error, Result};
 use crate::gateway::Door;
+use crate::model::principal::Plane;
+use listener::Listener;
 pub use tls::initialise as initialise_tls;
 
 /// Seconds that calls in flight get when the service stops.
 const STOP_SECONDS: u64 = 8;
+/// Connections that a thread has been handed and not yet looked at.
+const ARRIVING: usize = 64;
+/// Open files that are not connections: database, segments, sockets of the process itself.
+const FILES: u64 = 256;
 
 /// The running listeners.
 pub struct Listeners {
@@ -35,6 +42,7 @@ impl Listeners {
         let config = door.config();
         let certificate =
             tls::server_config(&config.data.join("tls"), &config.tls.names, door.env().clock.now())?;
+        let certificate = Arc::new(certificate);
         let bind = |address: SocketAddr| {
             let listener = TcpListener::bind(address);
             listener.map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))
@@ -42,32 +50,24 @@ impl Listeners {
         let (openapi, access_point) = (bind(config.openapi.listen)?, bind(config.access_point.listen)?);
         let address = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let (openapi_address, access_point_address) = (address(&openapi)?, address(&access_point)?);
-        let shared = web::Data::from(Arc::clone(door));
         let workers = match config.http.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             number => number,
         };
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(shared.clone())
-                .app_data(web::Data::new(adapter::AccessPointAddress(access_point_address)))
-                .route("/health/live", web::get().to(health::live))
-                .route("/health/ready", web::get().to(health::ready))
-                .route("/", web::get().to(health::page))
-                .default_service(web::to(adapter::serve))
-        })
-        .workers(workers)
-        .max_connections(config.http.connections_max)
-        .keep_alive(Duration::from_secs(config.http.idle_seconds))
-        .client_request_timeout(Duration::from_secs(config.http.head_seconds))
-        .tls_handshake_timeout(Duration::from_secs(config.http.head_seconds))
-        .tcp_nodelay(true)
-        .shutdown_timeout(STOP_SECONDS)
-        .disable_signals()
-        .listen_rustls_0_23(openapi, certificate.clone())
-        .and_then(|server| server.listen_rustls_0_23(access_point, certificate))
-        .map_err(Error::internal)?
-        .run();
+        let places = places(config.http.connections_max).div_ceil(workers);
+        let listener =
+            |plane| Listener { plane, door: Arc::clone(door), tls: Arc::clone(&certificate), places };
+        let server = Server::build()
+            .workers(workers)
+            // More than both listeners have places for: accepting must not pause before they make room.
+            .max_concurrent_connections(2 * places + ARRIVING)
+            .shutdown_timeout(STOP_SECONDS)
+            .disable_signals();
+        let server = listener(Plane::OpenApi)
+            .listen(openapi, server)
+            .and_then(|server| listener(Plane::AccessPoint).listen(access_point, server))
+            .map_err(Error::internal)?
+            .run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
         Ok(Self { openapi: openapi_address, access_point: access_point_address, handle })
@@ -77,4 +77,19 @@ impl Listeners {
     pub async fn stop(self) {
         self.handle.stop(true).await;
     }
+}
+
+/// Connections of one listener: as many as are wanted, and no more than the limit of open files allows both of them.
+fn places(wanted: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let possible = usize::try_from(files.saturating_sub(FILES) / 2).unwrap_or(usize::MAX).max(1);
+    if possible < wanted {
+        tracing::warn!(
+            event = "connections",
+            wanted,
+            possible,
+            "fewer connections than http.connections_max: raise the limit of open files (ulimit -n)"
+        );
+    }
+    possible.min(wanted)
 }

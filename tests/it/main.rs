@@ -15,6 +15,7 @@ mod disk;
 mod eop;
 mod faults;
 mod full_disk;
+mod hardening;
 mod hygiene;
 mod kill;
 mod kit;

@@ -1,0 +1,155 @@
+//! The open connections of one listener's thread, each in a place. Strangers cannot use the places up: when all are
+//! taken, the connection that was answered longest ago gives way to the newcomer, those first over which no call ever
+//! succeeded. What is quiet for too long is ended in any case: actix-web bounds the first head and the idle time, but
+//! neither the heads of later requests nor the time that a client takes to read its answers.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often quiet connections are looked for; the unit in which quiet is measured.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The places of one thread.
+pub struct Connections {
+    places: usize,
+    open: RefCell<BTreeMap<u64, Rc<Connection>>>,
+    entered: Cell<u64>,
+    tick: Rc<Cell<u64>>,
+}
+
+/// One open connection.
+pub struct Connection {
+    /// When it was opened or last answered.
+    quiet_since: Cell<u64>,
+    /// A call is being performed.
+    working: Cell<bool>,
+    /// A call succeeded: its caller is known.
+    proven: Cell<bool>,
+    ended: Cell<bool>,
+    task: OnceCell<Waker>,
+    tick: Rc<Cell<u64>>,
+}
+
+/// The right to be open. Frees the place when it goes.
+pub struct Place {
+    connections: Rc<Connections>,
+    number: u64,
+    connection: Rc<Connection>,
+}
+
+/// While it lives, the connection's call is at work and does not give way.
+pub struct Working(Rc<Connection>);
+
+impl Connections {
+    /// So many places; whoever is not answered for `quiet` is ended. Must be called on the thread that serves.
+    pub fn new(places: usize, quiet: Duration) -> Rc<Self> {
+        let (open, entered, tick) = (RefCell::default(), Cell::new(0), Rc::default());
+        let connections = Rc::new(Self { places, open, entered, tick });
+        actix_web::rt::spawn(sweep(Rc::downgrade(&connections), quiet));
+        connections
+    }
+
+    /// A place for a newcomer; none if every place is at work.
+    pub fn enter(self: &Rc<Self>) -> Option<Place> {
+        if self.open.borrow().len() >= self.places {
+            let rank = |connection: &Connection| (connection.proven.get(), connection.quiet_since.get());
+            let quietest = {
+                let open = self.open.borrow();
+                let idle = open.iter().filter(|(_, connection)| !connection.working.get());
+                idle.min_by_key(|(_, connection)| rank(connection)).map(|(number, _)| *number)
+            };
+            let quietest = self.open.borrow_mut().remove(&quietest?)?;
+            quietest.end();
+        }
+        let number = self.entered.replace(self.entered.get() + 1);
+        let connection = Rc::new(Connection {
+            quiet_since: Cell::new(self.tick.get()),
+            working: Cell::new(false),
+            proven: Cell::new(false),
+            ended: Cell::new(false),
+            task: OnceCell::new(),
+            tick: Rc::clone(&self.tick),
+        });
+        self.open.borrow_mut().insert(number, Rc::clone(&connection));
+        Some(Place { connections: Rc::clone(self), number, connection })
+    }
+}
+
+/// Ends what is quiet for too long, until the listener is gone.
+async fn sweep(connections: Weak<Connections>, quiet: Duration) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(connections) = connections.upgrade() else { return };
+        let now = connections.tick.get() + 1;
+        connections.tick.set(now);
+        for connection in connections.open.borrow().values() {
+            let quiet_for = now - connection.quiet_since.get();
+            if !connection.working.get() && quiet_for > quiet.as_secs() {
+                connection.end();
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Runs what happens on the connection, until it is over or the connection has to end.
+    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            self.task.get_or_init(|| context.waker().clone());
+            if self.ended.get() { Poll::Ready(None) } else { work.as_mut().poll(context).map(Some) }
+        })
+        .await
+    }
+
+    /// A call begins.
+    pub fn work(self: &Rc<Self>) -> Working {
+        self.working.set(true);
+        Working(Rc::clone(self))
+    }
+
+    /// Notes that an answer is ready.
+    pub fn answered(&self) {
+        self.quiet_since.set(self.tick.get());
+    }
+
+    /// Notes that a call succeeded.
+    pub fn prove(&self) {
+        self.proven.set(true);
+    }
+
+    fn end(&self) {
+        self.ended.set(true);
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl Place {
+    /// Whose place it is.
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.open.borrow_mut().remove(&self.number);
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.working.set(false);
+    }
+}
