@@ -32,6 +32,8 @@ pub struct Connection {
     working: Cell<bool>,
     /// A call succeeded: its caller is known.
     proven: Cell<bool>,
+    /// The request was there after which the client wants the connection closed.
+    closing: Cell<bool>,
     ended: Cell<bool>,
     task: OnceCell<Waker>,
     tick: Rc<Cell<u64>>,
@@ -73,6 +75,7 @@ impl Connections {
             quiet_since: Cell::new(self.tick.get()),
             working: Cell::new(false),
             proven: Cell::new(false),
+            closing: Cell::new(false),
             ended: Cell::new(false),
             task: OnceCell::new(),
             tick: Rc::clone(&self.tick),
@@ -109,6 +112,12 @@ impl Connection {
             if self.ended.get() { Poll::Ready(None) } else { work.as_mut().poll(context).map(Some) }
         })
         .await
+    }
+
+    /// Whether a request may still come, and notes whether it is to be the last: what stands behind that one is nobody's
+    /// request (RFC 9112 section 9.6).
+    pub fn admits(&self, last: bool) -> bool {
+        !self.closing.replace(self.closing.get() || last)
     }
 
     /// A call begins.

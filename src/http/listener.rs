@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::{HttpService, Protocol, Request};
+use actix_http::{ConnectionType, HttpService, Protocol, Request};
 use actix_server::{GracefulShutdownSignal, ServerBuilder};
 use actix_service::{Service, ServiceFactory as _, apply_fn_factory, fn_factory, fn_service, map_config};
 use actix_web::dev::AppConfig;
+use actix_web::error::InternalError;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, web};
+use actix_web::{App, HttpResponse, web};
 use rustls::ServerConfig;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -71,9 +72,14 @@ impl Listener {
         let app = map_config(app, |()| AppConfig::default());
         let answering = apply_fn_factory(app, |request: Request, app| {
             let connection = request.conn_data::<Rc<Connection>>().cloned();
-            let answer = app.call(request);
+            let last = request.head().connection_type() == ConnectionType::Close;
+            let admitted = connection.as_ref().is_none_or(|connection| connection.admits(last));
+            let answer = admitted.then(|| app.call(request));
             async move {
-                let answer = answer.await;
+                let answer = match answer {
+                    Some(answer) => answer.await,
+                    None => Err(uncalled_for()),
+                };
                 if let Some(connection) = connection {
                     connection.answered();
                 }
@@ -113,6 +119,12 @@ impl Listener {
             }
         }))
     }
+}
+
+/// What comes after the last request.
+fn uncalled_for() -> actix_web::Error {
+    let refusal = HttpResponse::BadRequest().force_close().finish();
+    InternalError::from_response("a request after the last one", refusal).into()
 }
 
 /// All that happens on one connection.

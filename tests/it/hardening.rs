@@ -31,7 +31,6 @@ struct Target {
     /// Kept so that the data directory goes when the program does.
     _home: Home,
     program: Program,
-    first: Value,
     admin: OpenApi,
     application: AccessPoint,
     probe: Probe,
@@ -67,7 +66,7 @@ impl Target {
     fn start(settings: &[(&str, &str)]) -> Self {
         let home = Home::new();
         let mut command = home.command(&["serve"]);
-        for class in ["INTEGRITY", "SYMMETRIC"] {
+        for class in ["INTEGRITY", "SYMMETRIC", "KEY_CREATE", "KEY_READ", "OTHER_READ", "OTHER_WRITE"] {
             command.env(format!("YAOKU_RATES_{class}_OPENAPI"), "100000");
             command.env(format!("YAOKU_RATES_{class}_ACCESS_POINT"), "100000");
         }
@@ -95,7 +94,7 @@ impl Target {
         };
         let key = admin.ok("/cmkManage/createKey", json!({"aliasName": "alias/probe"}))["cmkUuid"].clone();
         let probe = Probe { admin: admin.clone(), application: application.clone(), key };
-        Self { _home: home, program, first, admin, application, probe }
+        Self { _home: home, program, admin, application, probe }
     }
 
     fn endpoints(&self) -> [&str; 2] {
@@ -128,16 +127,23 @@ impl Target {
                     }
                 });
             }
-            // Also when the attack fails its own assertions the probes must end.
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(attack));
-            over.store(true, Ordering::Release);
-            outcome
+            let _over = Over(&over);
+            attack()
         });
         let (calls, failures) = (calls.into_inner(), failures.into_inner().unwrap());
         figure(&format!("probe_during_{name}"), format!("{} of {calls}", calls - failures.len()), "calls");
         assert!(failures.is_empty(), "{name}: {} of {calls} failed: {failures:#?}", failures.len());
         assert!(calls >= 8, "{name}: only {calls} probes");
-        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        outcome
+    }
+}
+
+/// Tells threads that they may end, also when what they wait for fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -99,7 +99,6 @@ pub async fn exchange(endpoint: &str, connector: &TlsConnector, bytes: &[u8], wh
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
-    pub head: String,
     pub body: String,
 }
 
@@ -114,7 +113,7 @@ pub fn responses(mut bytes: &[u8]) -> Vec<Response> {
         let body = &bytes[end + 4..(end + 4 + length).min(bytes.len())];
         bytes = &bytes[end + 4 + body.len()..];
         if status >= 200 {
-            found.push(Response { status, head, body: String::from_utf8_lossy(body).into_owned() });
+            found.push(Response { status, body: String::from_utf8_lossy(body).into_owned() });
         }
     }
     assert!(bytes.is_empty(), "no response: {}", String::from_utf8_lossy(bytes));
