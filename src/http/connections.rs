@@ -1,6 +1,7 @@
 //! The open connections of one listener's thread, each in a place. Strangers cannot use the places up: when all are
-//! taken, the connection that was answered longest ago gives way to the newcomer, those first over which no call ever
-//! succeeded. What is quiet for too long is ended in any case: actix-web bounds the first head and the idle time, but
+//! taken, the connection that was answered longest ago gives way to the newcomer. It is a stranger's, over which no call
+//! ever succeeded, as long as strangers have more than their share of the places; below it they are safe from each
+//! other, so that customers cannot keep everybody else out either. What is quiet for too long is ended in any case: actix-web bounds the first head and the idle time, but
 //! neither the heads of later requests nor the time that a client takes to read its answers.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -15,6 +16,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// How often quiet connections are looked for; the unit in which quiet is measured.
 const TICK: Duration = Duration::from_secs(1);
+
+/// The part of the places that strangers keep: one in so many.
+const STRANGERS_SHARE: usize = 8;
 
 /// The places of one thread.
 pub struct Connections {
@@ -61,14 +65,10 @@ impl Connections {
     /// A place for a newcomer; none if every place is at work.
     pub fn enter(self: &Rc<Self>) -> Option<Place> {
         if self.open.borrow().len() >= self.places {
-            let rank = |connection: &Connection| (connection.proven.get(), connection.quiet_since.get());
-            let quietest = {
-                let open = self.open.borrow();
-                let idle = open.iter().filter(|(_, connection)| !connection.working.get());
-                idle.min_by_key(|(_, connection)| rank(connection)).map(|(number, _)| *number)
-            };
-            let quietest = self.open.borrow_mut().remove(&quietest?)?;
-            quietest.end();
+            let quietest = self.quietest()?;
+            if let Some(connection) = self.open.borrow_mut().remove(&quietest) {
+                connection.end();
+            }
         }
         let number = self.entered.replace(self.entered.get() + 1);
         let connection = Rc::new(Connection {
@@ -82,6 +82,18 @@ impl Connections {
         });
         self.open.borrow_mut().insert(number, Rc::clone(&connection));
         Some(Place { connections: Rc::clone(self), number, connection })
+    }
+
+    /// Who gives way.
+    fn quietest(&self) -> Option<u64> {
+        let open = self.open.borrow();
+        let idle = |proven| {
+            let idle = open.iter().filter(|(_, connection)| !connection.working.get());
+            idle.filter(move |(_, connection)| connection.proven.get() == proven)
+        };
+        let quietest = |proven| idle(proven).min_by_key(|(_, connection)| connection.quiet_since.get());
+        let crowded = idle(false).count() > self.places / STRANGERS_SHARE;
+        quietest(!crowded).or_else(|| quietest(crowded)).map(|(number, _)| *number)
     }
 }
 
@@ -160,5 +172,47 @@ impl Drop for Place {
 impl Drop for Working {
     fn drop(&mut self) {
         self.0.working.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACES: usize = 16;
+
+    /// Whether each of them is still open after `newcomers` more have entered.
+    fn stay(proven: usize, working: usize, newcomers: usize) -> Vec<bool> {
+        actix_web::rt::System::new().block_on(async {
+            let connections = Connections::new(PLACES, Duration::from_secs(60));
+            let places: Vec<_> = (0..PLACES).map(|_| connections.enter().unwrap()).collect();
+            places.iter().take(proven).for_each(|place| place.connection().prove());
+            let at_work = places.iter().rev().take(working);
+            let _at_work: Vec<_> = at_work.map(|place| place.connection().work()).collect();
+            let _newcomers: Vec<_> = (0..newcomers).map(|_| connections.enter()).collect();
+            places.iter().map(|place| !place.connection().ended.get()).collect()
+        })
+    }
+
+    fn staying(stay: &[bool]) -> usize {
+        stay.iter().filter(|stays| **stays).count()
+    }
+
+    #[test]
+    fn strangers_give_way_and_customers_stay() {
+        let stay = stay(10, 0, 1000);
+        assert!(stay[..10].iter().all(|stays| *stays), "{stay:?}");
+        assert_eq!(staying(&stay), 10);
+    }
+
+    #[test]
+    fn customers_leave_strangers_their_share() {
+        assert_eq!(staying(&stay(PLACES, 0, 1000)), PLACES - PLACES / STRANGERS_SHARE - 1);
+    }
+
+    #[test]
+    fn nobody_gives_way_while_at_work() {
+        assert_eq!(staying(&stay(0, PLACES, 1000)), PLACES);
+        assert_eq!(staying(&stay(PLACES, 5, 0)), PLACES);
     }
 }

@@ -62,16 +62,13 @@ impl Probe {
 }
 
 impl Target {
-    /// Starts a new appliance with short limits, generous rates and these settings.
+    /// Starts a new appliance with generous rates and these settings.
     fn start(settings: &[(&str, &str)]) -> Self {
         let home = Home::new();
         let mut command = home.command(&["serve"]);
         for class in ["INTEGRITY", "SYMMETRIC", "KEY_CREATE", "KEY_READ", "OTHER_READ", "OTHER_WRITE"] {
             command.env(format!("YAOKU_RATES_{class}_OPENAPI"), "100000");
             command.env(format!("YAOKU_RATES_{class}_ACCESS_POINT"), "100000");
-        }
-        for part in ["HEAD", "BODY", "IDLE"] {
-            command.env(format!("YAOKU_HTTP_{part}_SECONDS"), "1");
         }
         command.envs(settings.iter().copied());
         let (program, ready) = home.serve_by(command);

@@ -80,7 +80,7 @@ fn a_flood_of_headers_is_refused_in_bounded_memory() {
 
 #[test]
 fn a_head_without_an_end_is_cut_off() {
-    let target = Target::start(&[]);
+    let target = Target::start(&[("YAOKU_HTTP_HEAD_SECONDS", "2")]);
     attack(async {
         let connector = connector(&[]);
         for (first, repeated) in [

@@ -3,8 +3,9 @@
 //! who goes by RFC 9112, or refuse the lot and hang up.
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
-use super::wire::{Response, connector, exchange};
+use super::wire::{Response, connector, ended, exchange, responses, tls};
 use super::{Target, attack};
 use crate::kit::new_id;
 use crate::ledger::figure;
@@ -265,4 +266,25 @@ fn a_request_has_one_end() {
     });
     figure("framing", format!("{} requests, {}", cases.len(), wrong.len()), "ambiguous accepted");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What comes after it would be the other protocol: there is no body to wait for.
+#[test]
+fn another_protocol_is_refused_at_once() {
+    let target = Target::start(&[("YAOKU_HTTP_BODY_SECONDS", "600")]);
+    let request = target.admin.request("/get/messageDigest", b"");
+    let authorization = request.authorization();
+    let lines = request.headers(&authorization).map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    attack(async {
+        for upgrade in
+            ["Upgrade: websocket", "Connection: upgrade\r\nUpgrade: WebSocket\r\nContent-Length: 0"]
+        {
+            let head = format!("POST {} HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n{lines}\r\n", request.path);
+            let mut stream = tls(&target.admin.endpoint, &connector(&[])).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let answers = responses(&ended(&mut stream, upgrade).await);
+            assert_eq!(answers.len(), 1, "{answers:?}");
+            assert!(answers[0].body.contains("cannot change its protocol"), "{answers:?}");
+        }
+    });
 }
