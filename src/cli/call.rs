@@ -73,6 +73,7 @@ impl Subcommand for OperationCall {
         let arguments = |command: Command| match catalog::by_name(command.get_name()) {
             Some(row) => RequestArguments::augment_args(command)
                 .mut_arg("fields", |field| completion::with_names(field, row))
+                .about(operation::titles(row))
                 .long_about(operation::introduction(row))
                 .after_help(operation::details(row)),
             None => command,
