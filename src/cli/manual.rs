@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::call::{self, RequestArguments};
 use super::profile::Connection;
-use super::{Outcome, exit, operation};
+use super::{Outcome, exit, operation, process};
 use crate::api::{Field, common_fields};
 
 /// What stands above every page.
@@ -24,7 +24,7 @@ const CALL: &str = "yaoku-call";
 
 #[derive(Args)]
 pub struct ManualArguments {
-    /// Folder to write all pages into; without it, yaoku(1) is printed
+    /// Folder to write all pages into, below man1 and man7, such as ~/.local/share/man; without it, yaoku(1) is printed
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
 }
@@ -36,15 +36,15 @@ pub fn manual(arguments: &ManualArguments, mut command: Command) -> Outcome {
         super::print(&page(&command)?);
         return Ok(());
     };
-    fs::create_dir_all(directory)?;
-    write(directory, &format!("{OPERATIONS}.7"), &operations())?;
+    process::share_files();
+    write(directory, OPERATIONS, 7, &operations())?;
     write_pages(directory, &command)
 }
 
 /// Writes the page of a command and of those below it. `call` has one page: its operations have one of their own.
 fn write_pages(directory: &Path, command: &Command) -> Outcome {
     let name = command.get_display_name().unwrap_or(command.get_name());
-    write(directory, &format!("{name}.1"), &page(command)?)?;
+    write(directory, name, 1, &page(command)?)?;
     if name == CALL {
         return Ok(());
     }
@@ -54,9 +54,12 @@ fn write_pages(directory: &Path, command: &Command) -> Outcome {
     Ok(())
 }
 
-fn write(directory: &Path, name: &str, page: &str) -> Outcome {
-    let path = directory.join(name);
-    fs::write(&path, page).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+/// Writes one page where `man` looks for it.
+fn write(directory: &Path, name: &str, section: u8, page: &str) -> Outcome {
+    let folder = directory.join(format!("man{section}"));
+    let path = folder.join(format!("{name}.{section}"));
+    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, page));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
 /// The page of one command.

@@ -214,10 +214,10 @@ fn every_way_to_fail_has_its_exit_code() {
     failed_with(2, &call(&["noSuch"]), &["there is no operation"]);
     failed_with(3, &call(&["describeKey", "-f", "cmkUuid=alias/a"]), &["KMS.9003", "(request "]);
     failed_with(5, &call(&["getRandom", "-f", "length=16"]), &["KMS.9050"]);
-    let other = home.call("createAccount", &json!({"name": "second"}));
+    let other = home.call("createAccount", &json!({"name": "second"}))["openapi"].take();
     add(&home, &["second", ready["openapi"].as_str().unwrap(), "openapi"], &other);
     failed_with(4, &call(&["runSelfTest", "--profile", "second"]), &["KMS.9044"]);
-    let wrong = json!({"accessKey": other["accessKey"], "secretKey": "wrong"});
+    let wrong = json!({"accessKey": other["accessKey"], "secretKey": "mistyped"});
     add(&home, &["wrong", ready["openapi"].as_str().unwrap(), "openapi"], &wrong);
     failed_with(4, &call(&["describeSystem", "--profile", "wrong"]), &["KMS.9040"]);
     drop(program);
@@ -364,8 +364,10 @@ fn a_profile_of_an_access_point_calls_what_applications_call() {
 
 /// What bash offers for the last of these words.
 fn completed(home: &Home, words: &[&str]) -> BTreeSet<String> {
-    let script = "source ./yaoku.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
-                  _yaoku yaoku \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"; \
+    // The function that the script registers; outside of a shell that completes, compopt complains.
+    let script = "source ./yaoku.bash; f=$(complete -p yaoku); f=${f#*-F }; f=${f%% *}; \
+                  COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                  $f yaoku \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\" 2>/dev/null; \
                   printf '%s\\n' \"${COMPREPLY[@]}\"";
     let mut bash = Command::new("bash");
     bash.args(["--norc", "-c", script, "bash"]).args(words).current_dir(home.folder.path());
@@ -396,13 +398,13 @@ fn the_manual_has_a_page_of_every_command_and_one_of_the_operations() {
     let home = Home::new();
     assert!(text(&home.run(&["man"])).contains(".TH yaoku 1"));
     text(&home.run(&["man", "--directory", "man"]));
-    let pages = walk(&home.path("man"));
-    let names: BTreeSet<&str> =
-        pages.iter().map(|page| page.file_name().unwrap().to_str().unwrap()).collect();
+    let pages: Vec<PathBuf> = walk(&home.path("man")).into_iter().filter(|path| path.is_file()).collect();
     for name in ["yaoku.1", "yaoku-call.1", "yaoku-serve.1", "yaoku-profile-add.1", "yaoku-operations.7"] {
-        assert!(names.contains(name), "{names:?}");
+        let page = home.path(&format!("man/man{}/{name}", &name[name.len() - 1..]));
+        assert!(pages.contains(&page) && mode(&page) == 0o644, "{pages:?}");
     }
-    let operations = fs::read_to_string(home.path("man/yaoku-operations.7")).unwrap();
+    assert_eq!(mode(&home.path("man/man7")), 0o755);
+    let operations = fs::read_to_string(home.path("man/man7/yaoku-operations.7")).unwrap();
     for (row, next) in callable().zip(callable().skip(1).map(Some).chain([None])) {
         let start = operations.find(&format!(".SS {}\n", row.spec.name)).expect(row.spec.name);
         let end = next

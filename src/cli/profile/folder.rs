@@ -129,7 +129,7 @@ fn add(arguments: &AddArguments, env: Env) -> Outcome {
 }
 
 fn secret_key() -> Result<Zeroizing<String>, Refusal> {
-    let line = passphrase("Secret key", None).map_err(|error| format!("no secret key: {error}"))?;
+    let line = passphrase("Secret key", None)?;
     let text = std::str::from_utf8(&line).map_err(|_| "the secret key is no text")?;
     Ok(Zeroizing::new(text.to_owned()))
 }
