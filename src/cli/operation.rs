@@ -46,9 +46,8 @@ pub fn introduction(row: &Row) -> String {
 pub fn details(row: &Row) -> String {
     let mut text = String::new();
     for (title, fields) in [("Fields", row.fields()), ("Fields of every operation", common_fields())] {
-        if !fields.is_empty() {
-            text.push_str(&format!("{title}:\n"));
-        }
+        let none = if fields.is_empty() { " none" } else { "" };
+        text.push_str(&format!("{title}:{none}\n"));
         for field in fields {
             text.push_str(&format!("  {}{}\n", field.name, if field.required { " (required)" } else { "" }));
             text.push_str(&wrapped(&explanation(&field)));
@@ -104,8 +103,17 @@ fn form_of(kind: &str, schema: &Value) -> String {
         }
         "integer" => format!("whole number{}", limits("minimum", "maximum", "")),
         "boolean" => "true or false".to_owned(),
-        "array" => format!("list in JSON{}", limits("minItems", "maxItems", " items")),
-        "object" => "object in JSON".to_owned(),
+        "array" => {
+            let items = schema.get("items").map(form).filter(|form| !form.is_empty());
+            let items = items.map_or(String::new(), |form| format!(", each: {form}"));
+            format!("list in JSON{}{items}", limits("minItems", "maxItems", " items"))
+        }
+        "object" => {
+            let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            let names: Vec<&str> = properties.map(|(name, _)| name.as_str()).collect();
+            let with = if names.is_empty() { "" } else { " with " };
+            format!("object in JSON{with}{}", names.join(", "))
+        }
         other => other.to_owned(),
     }
 }
@@ -211,17 +219,20 @@ fn planes(row: &Row) -> Vec<&'static str> {
 /// Every operation as a line of name, access, planes, English and Chinese title: in columns for people, else with tabs.
 /// The Chinese title is the last one, so that wide characters move nothing.
 pub fn list(columns: bool) -> String {
-    let line = |row: &Row| {
-        let (spec, planes) = (row.spec, planes(row).join(","));
-        let access = access(spec.access);
-        match columns {
-            true => {
-                format!("{:34} {access:6} {planes:21} {:42} {}\n", spec.name, spec.title_en, spec.title_zh)
-            }
-            false => [spec.name, access, &planes, spec.title_en, spec.title_zh].join("\t") + "\n",
-        }
+    let cells = |row: &Row| {
+        let (name, planes) = (row.spec.name.to_owned(), planes(row).join(","));
+        [name, access(row.spec.access).to_owned(), planes, row.spec.title_en.to_owned()]
     };
-    callable().map(line).collect()
+    let rows: Vec<_> = callable().map(|row| (cells(row), row.spec.title_zh)).collect();
+    let mut text = String::new();
+    for (cells, last) in &rows {
+        for (at, cell) in cells.iter().enumerate() {
+            let width = rows.iter().map(|(cells, _)| cells.get(at).map_or(0, String::len)).max().unwrap_or(0);
+            text.push_str(&if columns { format!("{cell:width$}  ") } else { format!("{cell}\t") });
+        }
+        text.extend([last, "\n"]);
+    }
+    text
 }
 
 /// Every operation as a JSON object.
@@ -235,4 +246,28 @@ pub fn list_json() -> Value {
         })
     };
     callable().map(object).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_begin_at_the_same_place_in_every_line() {
+        let text = list(true);
+        let places = |line: &str| {
+            let title = line.split("  ").last().unwrap_or_default().trim().len();
+            (line.find(" read").or(line.find(" write")), line.find(" openapi"), line.len() - title)
+        };
+        let places: Vec<_> = text.lines().map(places).collect();
+        assert!(places.len() > 20 && places.iter().all(|other| *other == places[0]), "{text}");
+    }
+
+    #[test]
+    fn long_words_and_short_ones_stay_within_the_width() {
+        for line in callable().flat_map(|row| details(row).lines().map(str::to_owned).collect::<Vec<_>>()) {
+            let fits = line.chars().count() <= WIDTH || line.trim().split(' ').count() == 1;
+            assert!(fits || line.contains("yaoku call"), "{line}");
+        }
+    }
 }
