@@ -21,6 +21,9 @@ use crate::env::Env;
 /// Longest name of a profile.
 const NAME_BYTES_MAX: usize = 64;
 
+/// Room for a profile.
+const FILE_BYTES_USUAL: usize = 16 * 1024;
+
 #[derive(Args)]
 pub struct ProfileArguments {
     #[command(subcommand)]
@@ -123,7 +126,11 @@ fn add(arguments: &AddArguments, env: Env) -> Outcome {
     Client::new(profile, env)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder()?)?;
     write(&ca, &certificates?)?;
-    write(&path, &Zeroizing::new(serde_json::to_vec_pretty(&file)?))?;
+    // Room for everything at once: text that grows would leave a copy of the secret key behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES_USUAL));
+    serde_json::to_writer_pretty(&mut *text, &file)?;
+    text.push(b'\n');
+    write(&path, &text)?;
     print(&format!("wrote {}\n", path.display()));
     Ok(())
 }
