@@ -29,6 +29,16 @@ impl Row {
     pub fn fields(&self) -> Vec<Field> {
         api::fields(self.request)
     }
+
+    /// The fields of its result.
+    pub fn result_fields(&self) -> Vec<Field> {
+        api::fields(self.result)
+    }
+
+    /// What it does, in words.
+    pub fn description(&self) -> String {
+        api::description(self.request)
+    }
 }
 
 /// Writes the table, and makes each named type an operation that is listed.
@@ -128,6 +138,7 @@ mod tests {
         let fields = by_name("listAliasKeys").unwrap().fields();
         assert!(fields.iter().any(|field| field.name == "pageSize"), "{fields:?}");
         for row in ROWS {
+            assert!(row.spec.paths.is_empty() || !row.description().is_empty(), "{}", row.spec.name);
             for field in row.fields() {
                 let typed = field.schema.contains_key("type") || field.schema.contains_key("anyOf");
                 assert!(typed, "{} {}: {:?}", row.spec.name, field.name, field.schema);
