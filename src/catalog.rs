@@ -1,9 +1,9 @@
 //! What can be called: the table. The only place where a path, an action, an event or a title is written. Oddities of
 //! the published names are literals here and nowhere else; the contract's section stands beside them.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use foldhash::HashMap;
 use schemars::{Schema, SchemaGenerator};
 
 use crate::api::{self, Access, Field, Fields, Spec};
