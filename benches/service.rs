@@ -37,6 +37,8 @@ mod process;
 mod recovery;
 #[path = "service/report.rs"]
 mod report;
+#[path = "service/scale.rs"]
+mod scale;
 #[path = "service/signature.rs"]
 mod signature;
 #[path = "service/yaoku.rs"]
@@ -92,6 +94,10 @@ fn bench(options: &Options) -> Result<(), String> {
         report.comparison();
         println!();
         commits(options, binary, sync, &mut report)?;
+        scale::refusals(options, binary, &mut report)?;
+        if options.many_keys > 0 {
+            scale::keys(options, binary, &mut report)?;
+        }
         if options.records > 0 {
             recovery::measure(options, binary, &mut report)?;
         }

@@ -1,9 +1,9 @@
 //! What can be called: the table. The only place where a path, an action, an event or a title is written. Oddities of
 //! the published names are literals here and nowhere else; the contract's section stands beside them.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use foldhash::HashMap;
 use schemars::{Schema, SchemaGenerator};
 
 use crate::api::{self, Access, Field, Fields, Spec};
@@ -28,6 +28,16 @@ impl Row {
     /// Its request fields, beside those that every operation understands.
     pub fn fields(&self) -> Vec<Field> {
         api::fields(self.request)
+    }
+
+    /// The fields of its result.
+    pub fn result_fields(&self) -> Vec<Field> {
+        api::fields(self.result)
+    }
+
+    /// What it does, in words.
+    pub fn description(&self) -> String {
+        api::description(self.request)
     }
 }
 
@@ -128,6 +138,7 @@ mod tests {
         let fields = by_name("listAliasKeys").unwrap().fields();
         assert!(fields.iter().any(|field| field.name == "pageSize"), "{fields:?}");
         for row in ROWS {
+            assert!(row.spec.paths.is_empty() || !row.description().is_empty(), "{}", row.spec.name);
             for field in row.fields() {
                 let typed = field.schema.contains_key("type") || field.schema.contains_key("anyOf");
                 assert!(typed, "{} {}: {:?}", row.spec.name, field.name, field.schema);

@@ -14,6 +14,9 @@ use crate::model::rate::Rates;
 /// Every setting with its default and a comment.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
 
+/// The one variable of this family that is no setting: it names the profile of the commands that call a service.
+pub const PROFILE_VARIABLE: &str = "YAOKU_PROFILE";
+
 /// The effective settings; the fields are described in `config/default.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -212,7 +215,9 @@ impl Config {
         }
         for (name, value) in variables {
             let name = name.to_string_lossy();
-            let Some(tail) = name.strip_prefix("YAOKU_") else { continue };
+            let Some(tail) = name.strip_prefix("YAOKU_").filter(|_| name != PROFILE_VARIABLE) else {
+                continue;
+            };
             let value = value.to_str().ok_or_else(|| ConfigError(format!("{name} is not valid UTF-8")))?;
             if !set(&mut table, &tail.to_ascii_lowercase(), value) {
                 return Err(ConfigError(format!("{name} names no setting; see `yaoku config`")));
@@ -355,6 +360,7 @@ mod tests {
             ("YAOKU_ACCESS_POINT_LISTEN", "[::1]:0"),
             ("YAOKU_RATES_KEY_CREATE_OPENAPI", "7"),
             ("YAOKU_TLS_NAMES", "a.example, b.example"),
+            ("YAOKU_PROFILE", "production"),
             ("HOME", "/root"),
         ])
         .unwrap();

@@ -63,16 +63,16 @@ impl fmt::Display for Timestamp {
     /// `YYYY-MM-DDTHH:MM:SSZ` (contract section 1).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = OffsetDateTime::from_unix_timestamp(self.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-            at.year(),
-            u8::from(at.month()),
-            at.day(),
-            at.hour(),
-            at.minute(),
-            at.second()
-        )
+        // Every record of every call has one of these; the formatting machinery would cost more than the rest of its line.
+        let year = u16::try_from(at.year().clamp(0, 9999)).unwrap_or_default();
+        let digit = |number: u16| b'0' + u8::try_from(number % 10).unwrap_or_default();
+        let pair = |number: u8| [digit(u16::from(number) / 10), digit(u16::from(number))];
+        let [a, b] = [digit(year / 1000), digit(year / 100)];
+        let [c, d] = [digit(year / 10), digit(year)];
+        let ([e, g], [h, i]) = (pair(u8::from(at.month())), pair(at.day()));
+        let ([j, k], [l, m], [n, o]) = (pair(at.hour()), pair(at.minute()), pair(at.second()));
+        let text = [a, b, c, d, b'-', e, g, b'-', h, i, b'T', j, k, b':', l, m, b':', n, o, b'Z'];
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

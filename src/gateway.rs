@@ -8,11 +8,13 @@ mod replays;
 mod strangers;
 mod throttle;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use sm3::Sm3;
@@ -65,9 +67,9 @@ pub struct Request {
     /// The query as sent.
     pub query: String,
     /// Header names in lower case and their values.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body, or why there is none.
-    pub body: Result<Vec<u8>>,
+    pub body: Result<Bytes>,
 }
 
 /// HTTP methods that make a difference.
@@ -191,7 +193,7 @@ impl Gateway {
             id,
             plane: request.plane,
             source: request.source,
-            user_agent: request.user_agent.chars().take(128).collect(),
+            user_agent: first_characters(&request.user_agent, 128).to_owned(),
             now: clock.now(),
             arrived: (clock.monotonic(), clock),
             region: Arc::clone(&self.region),
@@ -205,7 +207,11 @@ impl Gateway {
         for (to, from) in bytes.iter_mut().skip(8).zip(count.to_be_bytes()) {
             *to = from;
         }
-        uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+        uuid::Builder::from_custom_bytes(bytes)
+            .into_uuid()
+            .hyphenated()
+            .encode_lower(&mut uuid::Uuid::encode_buffer())
+            .to_owned()
     }
 
     /// Steps 2 to 9 for a caller who is proven.
@@ -303,7 +309,7 @@ impl Gateway {
                     .filter(|point| call.principal.sees(point.account, Some(point.instance)))
                     .ok_or(missing)?;
                 call.touch_instance(point.instance);
-                call.touch("AccessPoint", &id.to_string(), point.name.as_str());
+                call.touch("AccessPoint", id.text(), point.name.as_str());
                 Ok(())
             }
             Target::Service => {
@@ -398,10 +404,15 @@ impl Gateway {
 }
 
 /// The value of a header that is there exactly once.
-fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let mut values = headers.iter().filter(|(header, _)| header == name).map(|(_, value)| value.as_str());
+fn header<'a>(headers: &'a [(Cow<'static, str>, String)], name: &str) -> Option<&'a str> {
+    let mut values = headers.iter().filter(|(header, _)| *header == name).map(|(_, value)| value.as_str());
     let value = values.next();
     if values.next().is_some() { None } else { value }
+}
+
+/// A text, cut after so many characters.
+fn first_characters(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
 }
 
 /// Reads the operation and the service path out of a request.

@@ -27,6 +27,9 @@ const HYPHENATED: (&str, &str) = (
 /// Form and example of ids that print as 32 hexadecimal digits.
 const SIMPLE: (&str, &str) = ("^[0-9a-f]{32}$", "7c92c33c3b0ea84e2d646b76f6c2cec7");
 
+/// Bytes of any form of a UUID at most.
+const TEXT_BYTES: usize = Uuid::encode_buffer().len();
+
 /// Declares 16-byte ids. `hyphenated` ids print as lower-case UUIDs, `simple` ids as 32 lower-case hex digits.
 macro_rules! ids {
     ($($(#[doc = $doc:literal])* $name:ident $form:ident $sample:ident $wrong:literal;)*) => {$(
@@ -49,11 +52,20 @@ macro_rules! ids {
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
+
+            /// The printed form.
+            pub fn text(&self) -> String {
+                self.encode(&mut Uuid::encode_buffer()).to_owned()
+            }
+
+            fn encode<'a>(&self, buffer: &'a mut [u8; TEXT_BYTES]) -> &'a str {
+                self.0.$form().encode_lower(buffer)
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0.$form(), f)
+                f.write_str(self.encode(&mut Uuid::encode_buffer()))
             }
         }
 
@@ -68,13 +80,16 @@ macro_rules! ids {
             /// Accepts exactly the printed form: one spelling per id.
             fn from_str(text: &str) -> Result<Self, NotAnId> {
                 let id = Self(Uuid::try_parse(text).map_err(|_| NotAnId($wrong))?);
-                if id.to_string() == text { Ok(id) } else { Err(NotAnId($wrong)) }
+                if id.encode(&mut Uuid::encode_buffer()) == text { Ok(id) } else { Err(NotAnId($wrong)) }
             }
         }
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+                match to.is_human_readable() {
+                    true => to.serialize_str(self.encode(&mut Uuid::encode_buffer())),
+                    false => self.0.serialize(to),
+                }
             }
         }
 

@@ -1,7 +1,7 @@
 //! Closed-loop load: a fixed number of connections, each with one call in the air, over a few client
 //! threads. Every reply is checked. Bounded in time, and where asked also in the number of calls.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -23,8 +23,10 @@ pub struct Load {
     pub warm_up: Duration,
     pub measured: Duration,
     pub calls_max: Option<u32>,
-    /// Text that a good reply contains, beside its status 200.
+    /// Text that a good reply contains.
     pub expect: &'static str,
+    /// Status of a good reply.
+    pub status: u16,
 }
 
 /// What came back in the measured window. Failures count from the first call on.
@@ -57,6 +59,7 @@ impl Load {
             measured,
             calls_max: None,
             expect,
+            status: 200,
         }
     }
 
@@ -70,14 +73,27 @@ impl Load {
             measured,
             calls_max: Some(calls),
             expect,
+            status: 200,
         }
     }
 
     /// Sends `request` over and over to `endpoint`, which `server` answers.
     pub fn run(&self, request: &Request, endpoint: &Endpoint, server: &Server) -> Result<Figures, String> {
+        self.run_each(std::slice::from_ref(request), endpoint, server)
+    }
+
+    /// Sends the requests in turn, over and over; every connection begins at another one.
+    pub fn run_each(
+        &self,
+        requests: &[Request],
+        endpoint: &Endpoint,
+        server: &Server,
+    ) -> Result<Figures, String> {
         let run = Arc::new(Run {
             endpoint: endpoint.clone(),
             expect: self.expect,
+            status: self.status,
+            connected: AtomicUsize::new(0),
             tickets: AtomicI64::new(self.calls_max.map_or(i64::MAX, i64::from)),
             window: OnceLock::new(),
         });
@@ -87,8 +103,8 @@ impl Load {
             .map(|thread| {
                 let connections =
                     self.connections / threads + usize::from(thread < self.connections % threads);
-                let (run, barrier, request) = (run.clone(), barrier.clone(), request.clone());
-                thread::spawn(move || client_thread(&run, &barrier, connections, &request))
+                let (run, barrier, requests) = (run.clone(), barrier.clone(), requests.to_vec());
+                thread::spawn(move || client_thread(&run, &barrier, connections, &requests))
             })
             .collect();
         barrier.wait(); // every connection stands
@@ -151,6 +167,8 @@ struct Window {
 struct Run {
     endpoint: Endpoint,
     expect: &'static str,
+    status: u16,
+    connected: AtomicUsize,
     tickets: AtomicI64,
     window: OnceLock<Window>,
 }
@@ -194,7 +212,7 @@ impl Tally {
 }
 
 /// Connects one by one, so that a handshake storm is no part of the measurement, then calls in parallel.
-fn client_thread(run: &Arc<Run>, barrier: &Barrier, connections: usize, request: &Request) -> Tally {
+fn client_thread(run: &Arc<Run>, barrier: &Barrier, connections: usize, requests: &[Request]) -> Tally {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -217,7 +235,7 @@ fn client_thread(run: &Arc<Run>, barrier: &Barrier, connections: usize, request:
     runtime.block_on(async {
         let calling: Vec<_> = connected
             .into_iter()
-            .map(|connection| tokio::spawn(connection_task(run.clone(), connection, request.clone())))
+            .map(|connection| tokio::spawn(connection_task(run.clone(), connection, requests.to_vec())))
             .collect();
         for task in calling {
             match task.await {
@@ -229,11 +247,11 @@ fn client_thread(run: &Arc<Run>, barrier: &Barrier, connections: usize, request:
     tally
 }
 
-async fn connection_task(run: Arc<Run>, connection: Connection, mut request: Request) -> Tally {
+async fn connection_task(run: Arc<Run>, connection: Connection, mut requests: Vec<Request>) -> Tally {
     let window = *run.window.get().expect("set between the two barriers");
     let mut tally = Tally::default();
     let limit = tokio::time::Instant::from_std(window.end + LAST_REPLY_MAX);
-    if tokio::time::timeout_at(limit, drive(&run, window, connection, &mut request, &mut tally))
+    if tokio::time::timeout_at(limit, drive(&run, window, connection, &mut requests, &mut tally))
         .await
         .is_err()
     {
@@ -246,17 +264,21 @@ async fn drive(
     run: &Run,
     window: Window,
     mut connection: Connection,
-    request: &mut Request,
+    requests: &mut [Request],
     tally: &mut Tally,
 ) {
+    let mut next = run.connected.fetch_add(1, Ordering::Relaxed) * 7;
     while tally.failures < FAILURES_PER_CONNECTION_MAX {
         let sent = Instant::now();
         if sent >= window.end || run.tickets.fetch_sub(1, Ordering::Relaxed) <= 0 {
             return;
         }
+        let turn = next % requests.len();
+        let request = &mut requests[turn];
+        next += 1;
         request.sign(SystemTime::now());
         match connection.call(request.bytes()).await {
-            Ok(reply) if reply.status == 200 && contains(reply.body, run.expect.as_bytes()) => {
+            Ok(reply) if reply.status == run.status && contains(reply.body, run.expect.as_bytes()) => {
                 let received = Instant::now();
                 if received >= window.start && received < window.end {
                     tally.latencies_us.push((received - sent).as_micros().try_into().unwrap_or(u32::MAX));

@@ -10,6 +10,7 @@ cargo bench --bench service -- [options]
   --client-threads N   threads of the client (default 2, at most 16)
   --keys N             keys of the memory figure (default 2000, at most 2000; 0 leaves it out)
   --records N          audit records of the recovery figures (default 1000000; 0 leaves them out)
+  --many-keys N        keys of the figures of scale (default 100000; 0 leaves them out)
   --data-root DIR      where the temporary data directories are made (default target/bench-data)
   --tmpfs              the same as --data-root /dev/shm: commits that cost no disk
   --binary FILE        the program to measure (default: the one cargo built)
@@ -22,6 +23,7 @@ pub struct Options {
     pub client_threads: usize,
     pub keys: u32,
     pub records: u32,
+    pub many_keys: u32,
     pub data_root: PathBuf,
     pub binary: Option<PathBuf>,
     pub echo_only: bool,
@@ -36,6 +38,7 @@ impl Options {
             client_threads: 2,
             keys: 2000,
             records: 1_000_000,
+            many_keys: 100_000,
             data_root: PathBuf::from("target/bench-data"),
             binary: option_env!("CARGO_BIN_EXE_yaoku").map(PathBuf::from),
             echo_only: false,
@@ -56,6 +59,7 @@ impl Options {
                 "--client-threads" => options.client_threads = bounded(&name, &value()?, 1, 16)? as usize,
                 "--keys" => options.keys = bounded(&name, &value()?, 0, 2000)?,
                 "--records" => options.records = bounded(&name, &value()?, 0, 5_000_000)?,
+                "--many-keys" => options.many_keys = bounded(&name, &value()?, 0, 1_000_000)?,
                 "--data-root" => options.data_root = value()?.into(),
                 "--tmpfs" => options.data_root = "/dev/shm".into(),
                 "--binary" => options.binary = Some(value()?.into()),

@@ -144,6 +144,25 @@ impl Yaoku {
         text(successful(&reply, "data")?, "ciphertextBlob")
     }
 
+    /// Ids of up to `count` keys, from pages that lie evenly over the list of all.
+    pub fn keys(&self, count: usize) -> Result<Vec<String>, String> {
+        let page = |number: u64| {
+            let number = number.to_string();
+            let fields = [("pageNumber", number.as_str()), ("pageSize", "100")];
+            self.call_openapi("/v1/keyManage/listAliasKeys", &fields)
+        };
+        let pages = page(1)?["totalCount"].as_u64().unwrap_or_default().div_ceil(100).max(1);
+        let wanted = pages.min(count.div_ceil(100) as u64).max(1);
+        let mut keys = Vec::new();
+        for index in 0..wanted {
+            let listed = page(1 + index * pages / wanted)?;
+            for key in listed["keys"].as_array().into_iter().flatten() {
+                keys.push(text(key, "cmkUuid")?);
+            }
+        }
+        Ok(keys)
+    }
+
     fn call_openapi(&self, path: &str, fields: &[(&str, &str)]) -> Result<Value, String> {
         let reply =
             call(&self.openapi, Request::openapi(self.openapi.address, path, fields, &self.operator))?;

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
+use foldhash::fast::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use crate::alg::sha256::MacKey;
 use crate::fault::Fault;
@@ -76,11 +78,13 @@ impl Identity {
 }
 
 /// The keys held ready.
-pub(crate) struct KeyCache(Cache<Identity, Arc<OpenKey>>);
+pub(crate) struct KeyCache(Cache<Identity, Arc<OpenKey>, UnitWeighter, RandomState>);
 
 impl KeyCache {
     pub(crate) fn new() -> Self {
-        Self(Cache::new(PARSED_KEYS_MAX))
+        let most = PARSED_KEYS_MAX as u64;
+        let lifecycle = DefaultLifecycle::default();
+        Self(Cache::with(PARSED_KEYS_MAX, most, UnitWeighter, RandomState::default(), lifecycle))
     }
 
     /// Finds the key that was unwrapped from exactly these bytes.

@@ -4,10 +4,12 @@
 
 mod roll;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::command::Command;
 use crate::custody;

@@ -2,7 +2,6 @@
 //! together with the call's audit record, and only then publishes the new state. Reading takes the published state
 //! without a hop, and never sees a state older than the last acknowledged change.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -10,6 +9,8 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context, Handler,
     Message, WrapFuture,
 };
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::api::Call;
 use crate::error::{Error, Result};
@@ -80,6 +81,14 @@ impl<R: Record> Keepers<R> {
 
     /// The published state of a record; `None` if there is no such record.
     pub fn get(&self, id: &R::Id) -> Result<Option<Arc<R>>> {
+        let epoch = self.0.store.epoch();
+        let active = self.0.active.read().unwrap_or_else(PoisonError::into_inner);
+        if active.epoch == epoch
+            && let Some(slot) = active.slots.get(id)
+        {
+            return Ok(Some(slot.published.read()));
+        }
+        drop(active);
         Ok(self.slot(id)?.map(|slot| slot.published.read()))
     }
 

@@ -185,7 +185,7 @@ impl Call {
     /// Notes the key that a target resolved to.
     pub fn touch_key(&self, key: KeyId, meant_as: &str) {
         self.touched.borrow_mut().key.get_or_insert(key);
-        self.touch("CMK", &key.to_string(), meant_as);
+        self.touch("CMK", key.text(), meant_as);
     }
 
     /// Notes whose a key is: in records of the appliance's own calls it decides who sees them.
@@ -209,12 +209,12 @@ impl Call {
     }
 
     /// Notes a resource for the audit record.
-    pub fn touch(&self, kind: &'static str, id: &str, meant_as: &str) {
+    pub fn touch(&self, kind: &'static str, id: impl Into<String>, meant_as: &str) {
         let mut touched = self.touched.borrow_mut();
         if touched.resource_type.is_empty() {
             touched.resource_type = kind;
         }
-        touched.resource_ids.push(id.to_owned());
+        touched.resource_ids.push(id.into());
         if touched.resource_name.is_empty() {
             touched.resource_name = meant_as.to_owned();
         }

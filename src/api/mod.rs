@@ -9,6 +9,6 @@ mod wire;
 
 pub use call::{Arrival, Call, Common, Page, Target};
 pub use fields::{DecodeError, Fields};
-pub use shape::{Field, common_fields, fields, simplify};
+pub use shape::{Field, common_fields, description, fields, simplify};
 pub use spec::{Access, Spec};
 pub use wire::{Base64Bytes, EncryptionContext, InputText, Moment, Plaintext, SecretText};

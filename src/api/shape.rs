@@ -41,6 +41,11 @@ pub fn common_fields() -> Vec<Field> {
     fields_of(Common::json_schema(&mut generator()))
 }
 
+/// What a request's type says of itself, in words.
+pub fn description(request: fn(&mut SchemaGenerator) -> Schema) -> String {
+    request(&mut generator()).get("description").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
 /// Makes schemas of requests without references.
 fn generator() -> SchemaGenerator {
     let mut settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);

@@ -10,7 +10,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::custody::passphrase;
-use super::{Outcome, Settings, explain, profile};
+use super::profile::Connection;
+use super::{Outcome, explain};
 use crate::env::{Env, Timestamp};
 use crate::error::Error;
 use crate::model::checkpoint::PublicKey;
@@ -53,11 +54,8 @@ struct ExportArguments {
     /// File whose first line is the passphrase of an attended machine, if the service is stopped
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// JSON file with endpoint, ca, accessKey and secretKey of a service that runs
-    #[arg(long, value_name = "FILE")]
-    profile: Option<PathBuf>,
     #[command(flatten)]
-    settings: Settings,
+    connection: Connection,
 }
 
 #[derive(Args)]
@@ -107,7 +105,7 @@ pub fn audit(arguments: AuditArguments, env: Env) -> Outcome {
 }
 
 fn export(arguments: &ExportArguments, env: Env) -> Outcome {
-    let config = arguments.settings.load()?;
+    let config = arguments.connection.settings().load()?;
     let to_stdout = arguments.output == Path::new("-");
     // The file appears under its name only when it is whole.
     let part = arguments.output.with_added_extension("part");
@@ -123,7 +121,8 @@ fn export(arguments: &ExportArguments, env: Env) -> Outcome {
             ))
         }
     };
-    let running = arguments.profile.is_some() || DirectoryLock::take(&config.data, env.clock.now()).is_err();
+    let running = arguments.connection.profile().is_some()
+        || DirectoryLock::take(&config.data, env.clock.now()).is_err();
     let written = match running {
         true => export_running(arguments, env, &mut out),
         false => {
@@ -160,7 +159,7 @@ fn export_running(
     env: Env,
     out: &mut impl Write,
 ) -> Result<u64, Box<dyn std::error::Error>> {
-    let client = profile::client(arguments.profile.as_deref(), &arguments.settings, env)?;
+    let client = arguments.connection.client(env)?;
     let mut request = json!({ "format": arguments.format.name() });
     for (name, time) in [("startTime", arguments.from), ("endTime", arguments.to)] {
         if let Some(time) = time {

@@ -1,27 +1,29 @@
-//! A small blocking client of the OpenAPI plane: signs one call, sends it over TLS, opens the envelope of the reply.
-//! It trusts the certificates of one file only, follows no redirect, uses no proxy and never repeats a call.
+//! A small blocking client of both planes: signs one call, sends it over TLS, opens the envelope of the reply. It trusts
+//! the certificates of one file only, follows no redirect, uses no proxy and never repeats a call.
 
-use std::error::Error;
-use std::fmt;
+mod error;
+mod signing;
+
 use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
 use ureq::Agent;
 use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider};
 use zeroize::Zeroizing;
 
+pub use error::ClientError;
+use signing::{access_point_date, access_point_hmac, eop_date, eop_signature};
+
 use crate::catalog;
-use crate::env::{Env, Timestamp};
+use crate::env::Env;
+use crate::model::principal;
 
 /// How long one call may take, from the connection to the last byte.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,8 +32,41 @@ const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Room for a reply at first: one with a data key then never moves, so that no copy of it is left behind.
 const REPLY_BYTES_USUAL: usize = 64 * 1024;
 
+/// The surface that a profile speaks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plane {
+    /// For people and scripts that administer
+    #[default]
+    #[serde(rename = "openapi")]
+    #[value(name = "openapi")]
+    OpenApi,
+    /// For applications
+    AccessPoint,
+}
+
+impl Plane {
+    /// The same plane, as the catalog names it.
+    pub fn in_catalog(self) -> principal::Plane {
+        match self {
+            Self::OpenApi => principal::Plane::OpenApi,
+            Self::AccessPoint => principal::Plane::AccessPoint,
+        }
+    }
+
+    /// As the command line and profiles write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenApi => "openapi",
+            Self::AccessPoint => "access-point",
+        }
+    }
+}
+
 /// Where the service is and who calls it. Has no `Debug`: it holds the secret key.
 pub struct Profile {
+    /// Which plane the endpoint is of.
+    pub plane: Plane,
     /// Scheme, host and port, such as `https://127.0.0.1:8443`.
     pub endpoint: String,
     /// PEM file with the certificates that may have signed the server's.
@@ -41,6 +76,9 @@ pub struct Profile {
     /// Signs the calls.
     pub secret_key: Zeroizing<String>,
 }
+
+/// Path, headers and body of a call.
+type Signed = (String, [(&'static str, String); 3], Zeroizing<String>);
 
 /// Makes signed calls on behalf of one profile.
 pub struct Client {
@@ -85,28 +123,28 @@ impl Client {
         Ok(Self { profile, agent, env })
     }
 
-    /// Calls an operation by its name in the catalog and returns the `result` object of the reply.
+    /// Calls an operation by its name in the catalog and returns the result object of the reply.
     pub fn call(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
-        let path = path_of(operation)?;
-        let body = Zeroizing::new(body.to_string());
+        let plane = self.profile.plane;
+        let row = catalog::by_name(operation).filter(|row| row.spec.reach.contains(plane.in_catalog()));
+        let path = row.and_then(|row| row.spec.paths.first()).copied();
+        let path = path.ok_or_else(|| ClientError::NoSuchOperation {
+            operation: operation.to_owned(),
+            plane: plane.name(),
+        })?;
         let request_id = uuid::Builder::from_random_bytes(self.random_bytes()?).into_uuid().to_string();
-        let date = eop_date(self.env.clock.now());
-        let Profile { endpoint, access_key, secret_key, .. } = &self.profile;
-        let signed = [("ctyun-eop-request-id", request_id.as_str()), ("eop-date", date.as_str())];
-        let signature = eop_signature(access_key, secret_key, &signed, "", body.as_bytes(), &date);
-
-        let mut reply = self
+        let (path, headers, body) = match plane {
+            Plane::OpenApi => self.sign_eop(path, body, &request_id),
+            Plane::AccessPoint => self.sign_access_point(path, body),
+        };
+        let mut request = self
             .agent
-            .post(format!("{endpoint}/v1{path}"))
-            .header("Content-Type", "application/json")
-            .header("ctyun-eop-request-id", &request_id)
-            .header("Eop-date", &date)
-            .header(
-                "Eop-Authorization",
-                format!("{access_key} Headers=ctyun-eop-request-id;eop-date Signature={signature}"),
-            )
-            .send(body.as_bytes())
-            .map_err(|cause| self.no_reply(cause))?;
+            .post(format!("{}{path}", self.profile.endpoint))
+            .header("Content-Type", "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let mut reply = request.send(body.as_bytes()).map_err(|cause| self.no_reply(cause))?;
         let http_status = reply.status().as_u16();
         let mut bytes = Zeroizing::new(Vec::with_capacity(REPLY_BYTES_USUAL));
         reply
@@ -118,7 +156,39 @@ impl Client {
         if bytes.len() > REPLY_BYTES_MAX {
             return Err(ClientError::ReplyTooLarge);
         }
-        open_envelope(http_status, &request_id, &bytes)
+        open_envelope(plane, http_status, &request_id, &bytes)
+    }
+
+    /// Path, headers and body of an OpenAPI call.
+    fn sign_eop(&self, path: &str, body: &Value, request_id: &str) -> Signed {
+        let body = Zeroizing::new(body.to_string());
+        let date = eop_date(self.env.clock.now());
+        let Profile { access_key, secret_key, .. } = &self.profile;
+        let signed = [("ctyun-eop-request-id", request_id), ("eop-date", date.as_str())];
+        let signature = eop_signature(access_key, secret_key, &signed, "", body.as_bytes(), &date);
+        let authorization =
+            format!("{access_key} Headers=ctyun-eop-request-id;eop-date Signature={signature}");
+        let headers = [
+            ("ctyun-eop-request-id", request_id.to_owned()),
+            ("Eop-date", date),
+            ("Eop-Authorization", authorization),
+        ];
+        (format!("/v1{path}"), headers, body)
+    }
+
+    /// Path, headers and body of an access-point call. Lists and objects go as JSON strings: nothing else can be signed.
+    fn sign_access_point(&self, path: &str, body: &Value) -> Signed {
+        let flat = |value: &Value| match value {
+            Value::Array(_) | Value::Object(_) => Value::String(value.to_string()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        };
+        let fields = body.as_object().into_iter().flatten();
+        let fields = fields.map(|(name, value)| (name.clone(), flat(value))).collect();
+        let date = access_point_date(self.env.clock.now());
+        let Profile { access_key, secret_key, .. } = &self.profile;
+        let hmac = access_point_hmac(access_key, secret_key, &fields, &date, path);
+        let headers = [("accessKey", access_key.clone()), ("requestDate", date), ("hmac", hmac)];
+        (path.to_owned(), headers, Zeroizing::new(Value::Object(fields).to_string()))
     }
 
     /// Clock and random source of the caller's machine.
@@ -152,188 +222,6 @@ impl Client {
     }
 }
 
-/// The path of an operation that can be called from outside.
-pub(super) fn path_of(operation: &str) -> Result<&'static str, ClientError> {
-    let path = catalog::by_name(operation).and_then(|row| row.spec.paths.first());
-    path.copied().ok_or_else(|| ClientError::NoSuchOperation { operation: operation.to_owned() })
-}
-
-/// The signature of one call (contract, section 2.1), as Base64. `signed_headers` are lower-case names with their
-/// values, sorted by name; `query` is canonical; `date` is the value of `eop-date`.
-pub fn eop_signature(
-    access_key: &str,
-    secret_key: &str,
-    signed_headers: &[(&str, &str)],
-    query: &str,
-    body: &[u8],
-    date: &str,
-) -> String {
-    assert!(signed_headers.is_sorted_by_key(|(name, _)| *name), "signed headers are sorted by name");
-    let mut text = String::new();
-    for (name, value) in signed_headers {
-        text.extend([name, ":", value, "\n"]);
-    }
-    text.extend(["\n", query, "\n", &hex::encode(Sha256::digest(body))]);
-    let day = date.get(..8).unwrap_or(date);
-    let time_key = hmac_sha256(secret_key.as_bytes(), date.as_bytes());
-    let access_key = hmac_sha256(time_key.as_slice(), access_key.as_bytes());
-    let day_key = hmac_sha256(access_key.as_slice(), day.as_bytes());
-    STANDARD.encode(hmac_sha256(day_key.as_slice(), text.as_bytes()).as_slice())
-}
-
-/// Why a call did not return a result.
-#[derive(Debug)]
-pub enum ClientError {
-    /// The catalog has no such operation, or it cannot be called from outside.
-    NoSuchOperation {
-        /// As given.
-        operation: String,
-    },
-    /// The endpoint is not an HTTPS address.
-    BadEndpoint {
-        /// As given.
-        endpoint: String,
-    },
-    /// A key of the profile is empty or has characters that no key has.
-    BadCredentials,
-    /// The CA file cannot be read.
-    CaUnreadable {
-        /// The file.
-        ca: PathBuf,
-        /// What the system says.
-        cause: io::Error,
-    },
-    /// The CA file holds no certificate.
-    CaEmpty {
-        /// The file.
-        ca: PathBuf,
-    },
-    /// The operating system gave no random bytes.
-    NoRandom,
-    /// There is no such host, no connection to it, or it broke.
-    Unreachable {
-        /// The endpoint.
-        endpoint: String,
-        /// What the system says.
-        cause: io::Error,
-    },
-    /// There is a connection but no TLS: mostly the wrong CA or the wrong host name.
-    TlsFailed {
-        /// The endpoint.
-        endpoint: String,
-        /// The CA file.
-        ca: PathBuf,
-        /// What was wrong.
-        cause: rustls::Error,
-    },
-    /// No complete reply within the time allowed.
-    TimedOut {
-        /// The endpoint.
-        endpoint: String,
-    },
-    /// The reply is larger than any of the service.
-    ReplyTooLarge,
-    /// The reply is not one of this service.
-    NotUnderstood {
-        /// The status of the reply.
-        http_status: u16,
-        /// The id of the call.
-        request_id: String,
-    },
-    /// The service refused the call.
-    Refused {
-        /// Such as `KMS.0102`.
-        code: String,
-        /// Such as `Rejected.Disabled`; empty in the bare envelope.
-        symbol: String,
-        /// In English.
-        message: String,
-        /// Names the call in the audit log.
-        request_id: String,
-    },
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchOperation { operation } => {
-                let rows = catalog::ROWS.iter().filter(|row| !row.spec.paths.is_empty());
-                let names: Vec<&str> = rows.map(|row| row.spec.name).collect();
-                write!(f, "there is no operation {operation}; there are {}", names.join(", "))
-            }
-            Self::BadEndpoint { endpoint } => {
-                write!(
-                    f,
-                    "the endpoint {endpoint:?} is not an address like https://127.0.0.1:8443: correct the profile"
-                )
-            }
-            Self::BadCredentials => {
-                f.write_str("the access key or secret key is empty or has blanks: correct the profile")
-            }
-            Self::CaUnreadable { ca, cause } => {
-                write!(
-                    f,
-                    "cannot read the CA file {}: {cause}; it is tls/ca.pem in the data directory of the service",
-                    ca.display()
-                )
-            }
-            Self::CaEmpty { ca } => {
-                write!(
-                    f,
-                    "the CA file {} holds no PEM certificate: use tls/ca.pem of the service",
-                    ca.display()
-                )
-            }
-            Self::NoRandom => f.write_str("the operating system gave no random bytes: try again"),
-            Self::Unreachable { endpoint, cause } => {
-                write!(
-                    f,
-                    "no connection to {endpoint}: {cause}; check the host and port, that the service runs, and the firewall"
-                )
-            }
-            Self::TlsFailed { endpoint, ca, cause } => write!(
-                f,
-                "no secure connection to {endpoint}: {cause}; check that {} is the CA of this service and that its certificate names this host",
-                ca.display()
-            ),
-            Self::TimedOut { endpoint } => write!(
-                f,
-                "{endpoint} did not reply within {} seconds: check the network and the load of the service",
-                CALL_TIMEOUT.as_secs()
-            ),
-            Self::ReplyTooLarge => {
-                write!(f, "the reply has more than {REPLY_BYTES_MAX} bytes: check the endpoint")
-            }
-            Self::NotUnderstood { http_status, request_id } => write!(
-                f,
-                "the reply (HTTP {http_status}) is not one of this service: check the endpoint for a proxy in between, and the path (request {request_id})"
-            ),
-            Self::Refused { code, symbol, message, request_id, .. } => {
-                let blank = if symbol.is_empty() { "" } else { " " };
-                write!(f, "{code}{blank}{symbol}: {message} (request {request_id})")
-            }
-        }
-    }
-}
-
-impl Error for ClientError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::CaUnreadable { cause, .. } | Self::Unreachable { cause, .. } => Some(cause),
-            Self::TlsFailed { cause, .. } => Some(cause),
-            Self::NoSuchOperation { .. }
-            | Self::BadEndpoint { .. }
-            | Self::BadCredentials
-            | Self::CaEmpty { .. }
-            | Self::NoRandom
-            | Self::TimedOut { .. }
-            | Self::ReplyTooLarge
-            | Self::NotUnderstood { .. }
-            | Self::Refused { .. } => None,
-        }
-    }
-}
-
 fn root_certificates(ca: &PathBuf) -> Result<RootCerts, ClientError> {
     let pem = fs::read(ca).map_err(|cause| ClientError::CaUnreadable { ca: ca.clone(), cause })?;
     let mut certificates = Vec::new();
@@ -350,17 +238,29 @@ fn root_certificates(ca: &PathBuf) -> Result<RootCerts, ClientError> {
     Ok(RootCerts::from(certificates))
 }
 
-/// Takes the result out of a gateway or bare envelope (contract, section 3), or the reason of a refusal.
-fn open_envelope(http_status: u16, request_id: &str, body: &[u8]) -> Result<Value, ClientError> {
+/// Takes the result out of an envelope of its plane (contract, section 3), or the reason of a refusal.
+fn open_envelope(
+    plane: Plane,
+    http_status: u16,
+    request_id: &str,
+    body: &[u8],
+) -> Result<Value, ClientError> {
     let not_understood = || ClientError::NotUnderstood { http_status, request_id: request_id.to_owned() };
     let mut reply: Value = serde_json::from_slice(body).map_err(|_| not_understood())?;
-    let gateway = reply.get("statusCode").and_then(Value::as_u64) == Some(800);
+    let (gateway, result) = match plane {
+        Plane::OpenApi => (reply.get("statusCode").and_then(Value::as_u64) == Some(800), "result"),
+        Plane::AccessPoint => (false, "data"),
+    };
     let bare = if gateway { reply.get_mut("returnObj").ok_or_else(not_understood)? } else { &mut reply };
     if (200..300).contains(&http_status) && bare.get("code").and_then(Value::as_u64) == Some(200) {
-        return bare.get_mut("result").map(Value::take).ok_or_else(not_understood);
+        return bare.get_mut(result).map(Value::take).ok_or_else(not_understood);
     }
     let text = |name: &str| bare.get(name).and_then(Value::as_str).map(str::to_owned);
+    let statuses = [bare.pointer("/returnObj/statusCode"), bare.get("statusCode"), bare.get("code")];
+    let statuses = statuses.into_iter().flatten().filter_map(Value::as_u64);
+    let status = statuses.filter_map(|status| u16::try_from(status).ok()).find(|it| (200..600).contains(it));
     Err(ClientError::Refused {
+        status: status.unwrap_or(http_status),
         code: text("errorCode").or_else(|| text("code")).ok_or_else(not_understood)?,
         symbol: text("error").unwrap_or_default(),
         message: text("message").unwrap_or_default(),
@@ -368,76 +268,35 @@ fn open_envelope(http_status: u16, request_id: &str, body: &[u8]) -> Result<Valu
     })
 }
 
-/// `yyyyMMdd'T'HHmmss'Z'`.
-fn eop_date(now: Timestamp) -> String {
-    let now = OffsetDateTime::from_unix_timestamp(now.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        now.year(),
-        u8::from(now.month()),
-        now.day(),
-        now.hour(),
-        now.minute(),
-        now.second()
-    )
-}
-
-fn hmac_sha256(key: &[u8], message: &[u8]) -> Zeroizing<[u8; 32]> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(message);
-    Zeroizing::new(mac.finalize().into_bytes().into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_signature_is_that_of_the_worked_example() {
-        let signed = [
-            ("ctyun-eop-request-id", "27cfe4dc-e640-45f6-92ca-492ca73e8680"),
-            ("eop-date", "20260101T080000Z"),
-        ];
-        let body = br#"{"cmkUuid":"241ede22-6261-4617-9caf-10d89990516c","plaintext":"SGVsbG8gd29ybGQ="}"#;
-        let found = eop_signature("kms-demo-ak", "kms-demo-sk", &signed, "", body, "20260101T080000Z");
-        assert_eq!(found, "SQ4IMMQo1Oy9nHc6taIoQ0ScCTkeM9upeQYkxdECXG4=");
-    }
-
-    #[test]
-    fn the_signature_covers_the_query() {
-        let signed = [("ctyun-eop-request-id", "request-123"), ("eop-date", "20260613T010203Z")];
-        let body = br#"{"regionID":"81f7728662dd11ec810800155d307d5b"}"#;
-        let found = eop_signature("test-ak", "test-sk", &signed, "a=1&b=two", body, "20260613T010203Z");
-        assert_eq!(found, "h+H8K5CbPz1DjnbVWA+FEPGbbcEJOzVsi2GQv4LroyM=");
-    }
-
-    #[test]
-    fn dates_have_the_form_that_is_signed() {
-        let at = Timestamp::from_seconds(1_767_254_405);
-        assert_eq!(eop_date(at), "20260101T080005Z");
-    }
 
     #[test]
     fn both_envelopes_give_the_result() {
         let bare = r#"{"code":200,"result":{"cmkUuid":"k"},"statusCode":200,"success":1}"#;
         let gateway = format!(r#"{{"statusCode":800,"returnObj":{bare}}}"#);
         for body in [bare, &gateway] {
-            let found = open_envelope(200, "id", body.as_bytes()).expect("a result");
+            let found = open_envelope(Plane::OpenApi, 200, "id", body.as_bytes()).expect("a result");
             assert_eq!(found, serde_json::json!({"cmkUuid": "k"}));
         }
     }
 
     #[test]
-    fn both_envelopes_give_the_refusal() {
+    fn every_envelope_gives_the_refusal_and_its_real_status() {
         let bare = r#"{"code":"KMS.0102","message":"no","statusCode":400,"success":0,"requestId":"r"}"#;
         let gateway = format!(
             r#"{{"statusCode":900,"error":"Rejected.Disabled","errorCode":"KMS.0102","message":"no","description":"否","requestId":"r","returnObj":{bare}}}"#
         );
-        for (body, status, prefix) in
-            [(bare, 400, "KMS.0102: no"), (&gateway, 200, "KMS.0102 Rejected.Disabled: no")]
-        {
-            let refused = open_envelope(status, "id", body.as_bytes()).expect_err("refused");
-            assert_eq!(refused.to_string(), format!("{prefix} (request r)"));
+        let aap = r#"{"code":400,"errorCode":"KMS.0102","message":"no","data":null,"requestId":"r"}"#;
+        for (plane, body, http_status, text) in [
+            (Plane::OpenApi, bare, 400, "KMS.0102: no (request r)"),
+            (Plane::OpenApi, &gateway, 200, "KMS.0102 Rejected.Disabled: no (request r)"),
+            (Plane::AccessPoint, aap, 400, "KMS.0102: no (request r)"),
+        ] {
+            let refused = open_envelope(plane, http_status, "id", body.as_bytes()).expect_err("refused");
+            assert_eq!(refused.to_string(), text);
+            assert!(matches!(refused, ClientError::Refused { status: 400, .. }), "{body}");
         }
     }
 
@@ -452,7 +311,7 @@ mod tests {
             (200, r#"{"statusCode":800,"returnObj":{"code":200}}"#),
             (500, success),
         ] {
-            let found = open_envelope(status, "id", body.as_bytes());
+            let found = open_envelope(Plane::OpenApi, status, "id", body.as_bytes());
             assert!(matches!(found, Err(ClientError::NotUnderstood { .. })), "{body}");
         }
     }
@@ -463,6 +322,7 @@ mod tests {
         let ca = folder.path().join("ca.pem");
         let new = |endpoint: &str, access_key: &str| {
             let profile = Profile {
+                plane: Plane::OpenApi,
                 endpoint: endpoint.into(),
                 ca: ca.clone(),
                 access_key: access_key.into(),

@@ -148,7 +148,7 @@ fn new_passphrase(passphrases: &Passphrases) -> Result<Zeroizing<Vec<u8>>, Box<d
     Ok(new)
 }
 
-/// The first line of the file, or what the terminal or standard input says.
+/// A secret that is asked for: the first line of the file, or what the terminal or standard input says.
 pub(super) fn passphrase(
     prompt: &str,
     file: Option<&Path>,
@@ -165,7 +165,7 @@ pub(super) fn passphrase(
         None => first_line(std::io::stdin())?,
     };
     if line.is_empty() {
-        return Err("the passphrase is empty".into());
+        return Err(format!("the {} is empty", prompt.to_lowercase()).into());
     }
     Ok(line)
 }

@@ -1,20 +1,25 @@
 //! The command line: arguments become settings and one sub-command runs. What it does on a running service goes over
-//! the OpenAPI plane, signed like any other client's call.
+//! the planes of the service, signed like any other client's call.
 
 mod audit;
 mod call;
 mod client;
+mod completion;
 mod custody;
 mod encrypt_file;
+mod exit;
+mod manual;
+mod operation;
 mod process;
 mod profile;
+mod request;
 mod sealed_file;
 mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::env::Env;
@@ -25,7 +30,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// Key management service and simulated cipher machine in one binary.
 #[derive(Parser)]
-#[command(name = "yaoku", version, propagate_version = true)]
+#[command(name = "yaoku", version, propagate_version = true, after_help = exit::table())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -43,7 +48,7 @@ enum Command {
     Custody(custody::CustodyArguments),
     /// Destroy every key of a stopped service for good
     Zeroise(custody::ZeroiseArguments),
-    /// Call an operation and print its result as JSON
+    /// Call an operation and print its result
     Call(call::CallArguments),
     /// Encrypt a file under a new data key, streaming, in constant memory
     EncryptFile(call::EncryptArguments),
@@ -51,6 +56,12 @@ enum Command {
     DecryptFile(call::DecryptArguments),
     /// Export audit records, or verify an export
     Audit(audit::AuditArguments),
+    /// Write, list and remove profiles: where a service is and who calls it
+    Profile(profile::ProfileArguments),
+    /// Print a script that completes commands, operations and fields in a shell
+    Completions(completion::CompletionArguments),
+    /// Print the manual page, or write all pages into a folder
+    Man(manual::ManualArguments),
     /// Print the effective settings as TOML
     Config(Settings),
     /// Print the version
@@ -61,10 +72,10 @@ enum Command {
 #[derive(Args, Clone)]
 struct Settings {
     /// Settings file (TOML); `yaoku config` prints every setting
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true, display_order = 11)]
     config: Option<PathBuf>,
     /// Data directory [default: data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true, display_order = 12)]
     data: Option<PathBuf>,
 }
 
@@ -78,7 +89,7 @@ impl Settings {
     }
 }
 
-/// Runs the program: 0 success, 1 failure, 2 wrong arguments.
+/// Runs the program; [`exit::CODES`] says how it ends.
 pub fn main() -> ExitCode {
     process::guard();
     let env = Env::system();
@@ -92,6 +103,9 @@ pub fn main() -> ExitCode {
         Command::EncryptFile(arguments) => call::encrypt(arguments, env),
         Command::DecryptFile(arguments) => call::decrypt(arguments, env),
         Command::Audit(arguments) => audit::audit(arguments, env),
+        Command::Profile(arguments) => profile::profile(&arguments, env),
+        Command::Completions(arguments) => completion::completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => manual::manual(&arguments, Arguments::command()),
         Command::Config(settings) => {
             settings.load().map_err(Into::into).map(|config| print(&config.to_toml()))
         }
@@ -104,7 +118,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("yaoku: {error}");
-            ExitCode::FAILURE
+            exit::code_of(&*error)
         }
     }
 }

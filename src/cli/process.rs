@@ -23,6 +23,11 @@ pub fn guard() {
     }
 }
 
+/// Lets others read the files that are written from here on: for a command whose output is no secret.
+pub fn share_files() {
+    umask(Mode::from_raw_mode(0o022));
+}
+
 /// Keeps all memory of the process, present and future, out of swap, and says whether it does. It is tried only where
 /// the limit never runs out, because an allocation beyond it would fail: `LimitMEMLOCK=infinity` of systemd,
 /// `ulimit -l unlimited`, or the capability to lock memory, which root has.

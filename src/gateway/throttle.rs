@@ -1,8 +1,9 @@
 //! Rates: one bucket for every class, plane and owner (contract 4.4).
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use crate::api::Call;
 use crate::app::App;

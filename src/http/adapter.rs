@@ -1,6 +1,7 @@
 //! Between HTTP and the gateway: reads a request of bounded size, hands it over in such a way that a client who hangs up
 //! cannot stop a call half-way, and wraps the reply.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use actix_web::http::Method as HttpMethod;
 use actix_web::http::header::{HeaderMap, HeaderValue, UPGRADE, USER_AGENT};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 
 use super::connections::Connection;
 use super::envelope;
@@ -103,7 +105,7 @@ impl Drop for Surviving {
 }
 
 /// Reads a body of at most [`BODY_BYTES_MAX`] bytes within `time`.
-async fn read_body(payload: Payload, time: Duration) -> Result<Vec<u8>> {
+async fn read_body(payload: Payload, time: Duration) -> Result<Bytes> {
     const SLOW: Error = Error::InvalidBody("the body did not arrive in time");
     const BROKEN: Error = Error::InvalidBody("the body could not be read");
     let mut reading = pin!(payload.to_bytes_limited(BODY_BYTES_MAX));
@@ -113,19 +115,30 @@ async fn read_body(payload: Payload, time: Duration) -> Result<Vec<u8>> {
         Poll::Pending => tokio::time::timeout(time, reading).await.map_err(|_| SLOW)?,
     };
     match read {
-        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(BROKEN),
         Err(_) => Err(Error::TooLarge(BODY_BYTES_MAX)),
     }
 }
 
-fn headers(plane: Plane, headers: &HeaderMap) -> Vec<(String, String)> {
-    let wanted = |name: &str| plane == Plane::OpenApi || ACCESS_POINT_HEADERS.contains(&name);
-    let headers = headers.iter().filter(|(name, _)| wanted(name.as_str()));
-    headers.map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+fn headers(plane: Plane, headers: &HeaderMap) -> Vec<(Cow<'static, str>, String)> {
+    let all = headers.iter();
+    match plane {
+        Plane::AccessPoint => {
+            let known = |name: &str| ACCESS_POINT_HEADERS.iter().find(|known| **known == name);
+            let known = all.filter_map(|(name, value)| Some((known(name.as_str())?, value)));
+            known.map(|(name, value)| (Cow::Borrowed(*name), text(value))).collect()
+        }
+        Plane::OpenApi | Plane::Internal => {
+            all.map(|(name, value)| (Cow::Owned(name.as_str().to_owned()), text(value))).collect()
+        }
+    }
 }
 
 /// A header value as text. Bytes that are no UTF-8 cannot be part of a valid signature and are replaced.
 fn text(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).trim().to_owned()
+    match value.to_str() {
+        Ok(text) => text.trim().to_owned(),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()).trim().to_owned(),
+    }
 }

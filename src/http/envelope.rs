@@ -45,15 +45,16 @@ pub fn wrap(plane: Plane, reply: Reply, settings: &OpenApi) -> HttpResponse {
 
 /// The result is JSON already and goes in as it is.
 fn success(plane: Plane, result: &str, form: EnvelopeForm) -> String {
-    match (plane, form) {
-        (Plane::OpenApi, EnvelopeForm::Gateway) => format!(
-            r#"{{"statusCode":800,"returnObj":{{"code":200,"result":{result},"statusCode":200,"success":1}}}}"#
-        ),
-        (Plane::OpenApi, EnvelopeForm::Bare) => {
-            format!(r#"{{"code":200,"result":{result},"statusCode":200,"success":1}}"#)
+    let (before, after) = match (plane, form) {
+        (Plane::OpenApi, EnvelopeForm::Gateway) => {
+            (r#"{"statusCode":800,"returnObj":{"code":200,"result":"#, r#","statusCode":200,"success":1}}"#)
         }
-        (Plane::AccessPoint | Plane::Internal, _) => format!(r#"{{"code":200,"data":{result}}}"#),
-    }
+        (Plane::OpenApi, EnvelopeForm::Bare) => {
+            (r#"{"code":200,"result":"#, r#","statusCode":200,"success":1}"#)
+        }
+        (Plane::AccessPoint | Plane::Internal, _) => (r#"{"code":200,"data":"#, "}"),
+    };
+    [before, result, after].concat()
 }
 
 fn failure(plane: Plane, wire: &Wire, request_id: &str, form: EnvelopeForm) -> Value {

@@ -214,8 +214,20 @@ fn moment(year: i64, month: i64, day: i64, [hour, minute, second]: [i64; 3]) -> 
 
 /// What the access-point HMAC covers. `values` are the values of all body fields and of `accessKey`, sorted by name.
 pub fn access_point_message(values: &[&str], request_date: &str, service_path: &str) -> Vec<u8> {
-    let md5 = STANDARD.encode(Md5::digest(values.join("\n")));
-    format!("{md5}\n{request_date}\n{service_path}").into_bytes()
+    let mut content = Md5::new();
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            content.update("\n");
+        }
+        content.update(value);
+    }
+    let mut message = String::with_capacity(26 + request_date.len() + service_path.len());
+    STANDARD.encode_string(content.finalize(), &mut message);
+    for part in [request_date, service_path] {
+        message.push('\n');
+        message.push_str(part);
+    }
+    message.into_bytes()
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ async fn found(name: Name, administrator: bool, most: u64, call: &Call, app: &Ap
     let (credential, secret_key) = credential::make(holder, account.id, &wrapping, call, app).await?;
     app.machine.create_partition(firmware_sim::PartitionId(*instance.partition.as_bytes())).await?;
     call.touch_account(account.id);
-    call.touch("Account", &account.id.to_string(), account.name.as_str());
+    call.touch("Account", account.id.text(), account.name.as_str());
     let taken = || Error::internal("a random id exists");
     let mut changes = Changes::default();
     changes.insert(&account, taken())?;

@@ -164,8 +164,8 @@ impl Operation for NoteAuditRollback {
 
     async fn run(self, call: &Call, _: &App) -> Result<()> {
         let Self { published, last } = self;
-        call.touch("AuditTrail", &format!("published {published}"), "");
-        call.touch("AuditTrail", &format!("last {last}"), "");
+        call.touch("AuditTrail", format!("published {published}"), "");
+        call.touch("AuditTrail", format!("last {last}"), "");
         Err(Error::internal(format!(
             "the audit trail ends at record {last} and does not contain the head that was signed and published for record \
              {published}: an older copy of the data directory was put in place"

@@ -66,7 +66,7 @@ impl Operation for GenerateDataKey {
         let version = key.primary_for_use()?;
         let command = WithPlaintext {
             key: version.wrapped.clone(),
-            account: key.account.to_string(),
+            account: key.account.text(),
             length: self.0.length(),
             context: self.0.encryption_context.0,
         };
@@ -97,7 +97,7 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
         let version = key.primary_for_use()?;
         let command = WithoutPlaintext {
             key: version.wrapped.clone(),
-            account: key.account.to_string(),
+            account: key.account.text(),
             length: self.0.length(),
             context: self.0.encryption_context.0,
         };

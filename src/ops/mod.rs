@@ -30,6 +30,9 @@ use crate::api::{Call, Fields, Spec, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
 
+/// Usual length of a result.
+const OUTPUT_BYTES: usize = 512;
+
 /// A row of the catalog. Only the table in `catalog.rs` implements it, so that a row without an operation and an
 /// operation without a row both fail to compile.
 pub trait Listed {
@@ -76,7 +79,9 @@ impl<O: Operation> Prepared for O {
     ) -> Pin<Box<dyn Future<Output = Result<String>> + 'a>> {
         Box::pin(async move {
             let output = Operation::run(*self, call, app).await?;
-            serde_json::to_string(&output).map_err(Error::internal)
+            let mut json = Vec::with_capacity(OUTPUT_BYTES);
+            serde_json::to_writer(&mut json, &output).map_err(Error::internal)?;
+            String::from_utf8(json).map_err(Error::internal)
         })
     }
 }

@@ -47,7 +47,7 @@ impl Operation for Encrypt {
         let version = key.primary_for_use()?;
         let command = EncryptCommand {
             key: version.wrapped.clone(),
-            account: key.account.to_string(),
+            account: key.account.text(),
             context: self.encryption_context.0,
             plaintext: self.plaintext.into_bytes(),
         };
@@ -95,7 +95,7 @@ impl Operation for Decrypt {
         })?;
         let command = DecryptCommand {
             key: version.wrapped.clone(),
-            account: key.account.to_string(),
+            account: key.account.text(),
             context: self.encryption_context.0,
             frame,
         };

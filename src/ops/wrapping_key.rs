@@ -61,7 +61,7 @@ impl Operation for RollWrappingKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<BegunRoll> {
         let partition = self.partition(call, app)?;
-        call.touch("Partition", &partition.to_string(), "");
+        call.touch("Partition", partition.text(), "");
         let generation = app.machine.begin_roll(in_machine(partition)).await?;
         Ok(BegunRoll { partition, generation, state: "RewrappingKeys".into() })
     }
@@ -133,7 +133,7 @@ impl Operation for RewrapCredential {
         let id = self.access_key;
         let credential = app.credentials.get(&id)?.ok_or(Error::AccessKeyNotFound)?;
         call.touch_account(credential.account);
-        call.touch("Credential", &id.to_string(), "");
+        call.touch("Credential", id.text(), "");
         let old = credential.secret.clone();
         let new = app.machine.run(MachinePartition::DEVICE, Rewrap { key: old.clone() }).await?;
         let edit = move |credential: &mut Credential| {
@@ -171,7 +171,7 @@ impl Operation for FinishRoll {
     /// one included, before it has read its file again. So whatever is under the old generation, this snapshot shows.
     async fn run(self, call: &Call, app: &App) -> Result<FinishedRoll> {
         let partition = self.partition;
-        call.touch("Partition", &partition.to_string(), "");
+        call.touch("Partition", partition.text(), "");
         let generation = app.machine.device().generation(in_machine(partition))?;
         if is_held(partition, generation, app) || left(partition, 0, app)?.total > 0 {
             return Err(Error::Unavailable("keys are still to be rewrapped; retry when none is left"));

@@ -315,7 +315,17 @@ impl Store {
             let records = snapshot.open_table(RECORDS).map_err(Error::internal)?;
             let mut page = Vec::with_capacity(limit.min(100));
             let rows = tables::starting_with(&lists, list.as_bytes()).map_err(Error::internal)?;
-            for row in rows.skip(offset).take(limit) {
+            let whole = usize::try_from(total).unwrap_or(usize::MAX);
+            let (offset, length) = (offset.min(whole), whole.saturating_sub(offset).min(limit));
+            // A page is reached from the nearer end.
+            let mut found: Vec<_> = match offset <= whole / 2 {
+                true => rows.skip(offset).take(length).collect(),
+                false => rows.rev().skip(whole - offset - length).take(length).collect(),
+            };
+            if offset > whole / 2 {
+                found.reverse();
+            }
+            for row in found {
                 let (_, row) = row.map_err(Error::internal)?;
                 page.extend(self.load::<R>(&records, row.value())?);
             }

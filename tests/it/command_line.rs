@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use yaoku::env::Clock;
 
-use crate::program::{Home, Program, error, failed, finish, mode, walk};
+use crate::program::{Home, Program, error, failed, failed_with, finish, mode, walk};
 
 fn fields(object: &Value) -> Vec<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
@@ -412,42 +412,43 @@ fn call_prints_the_result_as_json() {
 }
 
 #[test]
-fn a_refused_call_exits_with_1_and_says_the_code() {
+fn a_refused_call_exits_with_3_and_says_the_code() {
     let home = Home::new();
     let (_program, _) = home.serve();
     let body = json!({"cmkUuid": "alias/absent"}).to_string();
-    failed(&home.run(&["call", "describeKey", "--json", &body]), &["yaoku: KMS.", "(request "]);
+    failed_with(3, &home.run(&["call", "describeKey", "--json", &body]), &["yaoku: KMS.", "(request "]);
     home.call("createKey", &json!({"aliasName": "alias/off"}));
     home.call("disableKey", &json!({"cmkUuid": "alias/off"}));
     let body = json!({"cmkUuid": "alias/off", "plaintext": "YQ=="}).to_string();
-    failed(&home.run(&["call", "encrypt", "--json", &body]), &["KMS.9010 Rejected.Disabled"]);
+    failed_with(3, &home.run(&["call", "encrypt", "--json", &body]), &["KMS.9010 Rejected.Disabled"]);
 }
 
 #[test]
-fn an_unknown_operation_is_answered_with_the_names() {
+fn an_unknown_operation_is_answered_with_the_one_that_was_perhaps_meant() {
     let home = Home::new();
     for name in ["createkey", "noSuch", "rotateDueKey", ""] {
-        failed(&home.run(&["call", name]), &["there is no operation", "createKey", "queryAudit"]);
+        failed_with(2, &home.run(&["call", name]), &["there is no operation", "`yaoku call --list`"]);
     }
+    failed_with(2, &home.run(&["call", "createkey"]), &["did you mean createKey?"]);
 }
 
 #[test]
 fn a_body_that_is_no_object_is_refused_before_any_call() {
     let home = Home::new();
     for body in ["", "{", "[]", "7", "\"a\"", "{} {}", "{'a': 1}"] {
-        failed(&home.run(&["call", "describeSystem", "--json", body]), &["--json: "]);
+        failed_with(2, &home.run(&["call", "describeSystem", "--json", body]), &["--json: "]);
     }
 }
 
 #[test]
 fn a_call_without_a_service_says_what_to_give() {
     let home = Home::new();
-    failed(&home.run(&["call", "describeSystem"]), &["first-run.json", "--profile FILE", "--data DIR"]);
+    failed(&home.run(&["call", "describeSystem"]), &["first-run.json", "--profile PROFILE", "--data DIR"]);
     let (program, ready) = home.serve();
     fs::copy(home.data.join("ready.json"), home.path("ready.json")).unwrap();
     program.stop();
     fs::copy(home.path("ready.json"), home.data.join("ready.json")).unwrap();
-    failed(&home.run(&["call", "describeSystem"]), &[ready["openapi"].as_str().unwrap()]);
+    failed_with(6, &home.run(&["call", "describeSystem"]), &[ready["openapi"].as_str().unwrap()]);
 }
 
 /// A profile elsewhere, with the CA beside it.
@@ -482,18 +483,19 @@ fn a_profile_needs_no_data_directory() {
 fn a_wrong_profile_is_explained() {
     let home = Home::new();
     let (_program, _) = home.serve();
-    let wrong: [(&str, Value, &str); 6] = [
-        ("secretKey", json!("wrong"), "KMS.9040"),
-        ("accessKey", json!("unknown"), "KMS.9041"),
-        ("endpoint", json!("http://127.0.0.1:1"), "is not an address like https://"),
-        ("ca", json!("absent.pem"), "absent.pem"),
-        ("ca", json!("profile.json"), "no PEM certificate"),
-        ("colour", json!("red"), "colour"),
+    let wrong: [(&str, Value, i32, &str); 7] = [
+        ("secretKey", json!("wrong"), 4, "KMS.9040"),
+        ("accessKey", json!("unknown"), 4, "KMS.9041"),
+        ("endpoint", json!("http://127.0.0.1:1"), 1, "is not an address like https://"),
+        ("endpoint", json!("https://127.0.0.1:1"), 6, "no connection to https://127.0.0.1:1"),
+        ("ca", json!("absent.pem"), 1, "absent.pem"),
+        ("ca", json!("profile.json"), 1, "no PEM certificate"),
+        ("colour", json!("red"), 1, "colour"),
     ];
-    for (field, value, reason) in wrong {
+    for (field, value, code, reason) in wrong {
         let path = profile(&home, |profile| profile[field] = value);
         let output = home.run(&["call", "describeSystem", "--profile", path.to_str().unwrap()]);
-        failed(&output, &[reason]);
+        failed_with(code, &output, &[reason]);
     }
 }
 
@@ -504,7 +506,7 @@ fn the_ca_of_another_appliance_is_refused() {
     let (_program, _) = home.serve();
     other.run(&["init"]);
     let path = profile(&home, |profile| profile["ca"] = json!(other.data.join("tls/ca.pem")));
-    failed(&home.run(&["call", "describeSystem", "--profile", path.to_str().unwrap()]), &["ca.pem"]);
+    failed_with(6, &home.run(&["call", "describeSystem", "--profile", path.to_str().unwrap()]), &["ca.pem"]);
 }
 
 // Sealed files
@@ -645,7 +647,7 @@ fn a_disabled_key_opens_no_file() {
     assert!(encrypt(&home, &["plain", "sealed"]).status.success());
     home.call("disableKey", &json!({"cmkUuid": "alias/file"}));
     for output in [home.run(&["decrypt-file", "sealed", "back"]), encrypt(&home, &["plain", "again"])] {
-        failed(&output, &["KMS.9010 Rejected.Disabled"]);
+        failed_with(3, &output, &["KMS.9010 Rejected.Disabled"]);
     }
     let left = ["back", "back.partial", "again", "again.partial"];
     assert!(left.iter().all(|name| !home.path(name).exists()));

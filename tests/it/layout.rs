@@ -15,8 +15,8 @@ const LINES_MAX: usize = 500;
 /// where it stands itself: whoever is imported is found further below.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    // `call` looks up paths, a profile reads what the server wrote, `audit` verifies exports and makes those of a stopped service.
-    ("cli", &["server", "catalog", "ops", "store", "config", "model", "error", "env"]),
+    // `call` shows what the catalog knows of operations and their fields, a profile reads what the server wrote, `audit` verifies exports and makes those of a stopped service.
+    ("cli", &["server", "catalog", "ops", "api", "store", "config", "model", "error", "env"]),
     // The one place that knows everything: it starts and stops.
     ("server", &["http", "cron", "gateway", "ops", "app", "store", "config", "model", "error", "env"]),
     // Envelopes have the form that the settings say; certificates are dated.

@@ -9,6 +9,7 @@ mod audit_proof;
 mod bad_input;
 mod bit_rot;
 mod broken_settings;
+mod call_command;
 mod canaries;
 mod command_line;
 mod disk;

@@ -129,10 +129,15 @@ pub fn error(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Asserts that a command failed and that the reason says all of this.
+/// Asserts that a command failed by itself and that the reason says all of this.
 pub fn failed(output: &Output, reasons: &[&str]) {
+    failed_with(1, output, reasons);
+}
+
+/// Asserts that a command failed with this exit code and that the reason says all of this.
+pub fn failed_with(code: i32, output: &Output, reasons: &[&str]) {
     let text = error(output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(code), "{text}");
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(reasons.iter().all(|reason| text.contains(reason)), "{reasons:?} not in: {text}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::kit::{AccessPoint, Answer, OpenApi, Service, agent, base64, poll, send, unbase64};
-use crate::program::{Home, Program, failed};
+use crate::program::{Home, Program, failed, failed_with};
 
 const CREATE: &str = "/cmkManage/createKey";
 const ENCRYPT: &str = "/keyCompute/encrypt";
@@ -36,7 +36,7 @@ fn a_program_whose_machine_fails_stays_quiet() {
     command.env("YAOKU_SELF_TEST_CORRUPT", "wrapped key re-opening").env("YAOKU_CRON_TICK_SECONDS", "1");
     let (program, line) = home.serve_by(command);
     assert_eq!(line["event"], "ready", "nothing is wrapped at start");
-    failed(&home.run(&["call", "createKey", "--json", "{}"]), &["KMS.9071"]);
+    failed_with(5, &home.run(&["call", "createKey", "--json", "{}"]), &["KMS.9071"]);
     let system = home.call("describeSystem", &json!({}));
     assert_eq!(system["failedSelfTest"], "wrapped key re-opening");
     let ticks = |program: &Program| {

@@ -36,10 +36,10 @@ fn request(admin: &OpenApi, path: &str, body: &Value) -> Request {
         source: None,
         user_agent: String::new(),
         method: Method::Post,
-        headers: headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).to_vec(),
+        headers: headers.map(|(name, value)| (name.to_lowercase().into(), value.to_owned())).to_vec(),
         path: request.path,
         query: String::new(),
-        body: Ok(request.body),
+        body: Ok(request.body.into()),
     }
 }
 
