@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 use crate::model::rate::Rates;
@@ -25,6 +25,7 @@ pub struct Config {
     pub access_point: AccessPoint,
     pub tls: Tls,
     pub http: Http,
+    pub metrics: Metrics,
     pub store: Store,
     pub audit: Audit,
     pub custody: Custody,
@@ -106,6 +107,34 @@ pub struct Http {
     pub connections_max: usize,
     pub head_seconds: u64,
     pub idle_seconds: u64,
+}
+
+/// Where metrics are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Metrics {
+    #[serde(with = "optional_address")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// An address, or "" for none.
+mod optional_address {
+    use serde::de::Error;
+
+    use super::{Deserialize, Deserializer, Serializer, SocketAddr};
+
+    pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&address.map(|address| address.to_string()).unwrap_or_default())
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.as_str() {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(D::Error::custom),
+        }
+    }
 }
 
 /// Limits of the store.
@@ -351,6 +380,7 @@ mod tests {
             ("YAOKU_DATA", "/tmp/x"),
             ("YAOKU_OPENAPI_LISTEN", "127.0.0.1:0"),
             ("YAOKU_ACCESS_POINT_LISTEN", "[::1]:0"),
+            ("YAOKU_METRICS_LISTEN", "127.0.0.1:9100"),
             ("YAOKU_RATES_KEY_CREATE_OPENAPI", "7"),
             ("YAOKU_TLS_NAMES", "a.example, b.example"),
             ("HOME", "/root"),
@@ -360,6 +390,8 @@ mod tests {
         assert_eq!(config.rates.key_create.openapi, 7);
         assert_eq!(config.tls.names, ["a.example", "b.example"]);
         assert!(config.access_point.listen.is_ipv6());
+        assert_eq!(config.metrics.listen, "127.0.0.1:9100".parse().ok());
+        assert_eq!(Config::default().metrics.listen, None);
     }
 
     #[test]
@@ -367,6 +399,7 @@ mod tests {
         for (name, value) in [
             ("YAOKU_NO_SUCH", "1"),
             ("YAOKU_OPENAPI_LISTEN", "nowhere"),
+            ("YAOKU_METRICS_LISTEN", "9100"),
             ("YAOKU_OPENAPI_ENVELOPE", "xml"),
             ("YAOKU_HTTP_HEAD_SECONDS", "0"),
             ("YAOKU_CRON_TICK_SECONDS", "soon"),

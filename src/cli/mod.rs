@@ -6,6 +6,8 @@ mod call;
 mod client;
 mod custody;
 mod encrypt_file;
+mod health;
+mod notify;
 mod process;
 mod profile;
 mod sealed_file;
@@ -51,6 +53,8 @@ enum Command {
     DecryptFile(call::DecryptArguments),
     /// Export audit records, or verify an export
     Audit(audit::AuditArguments),
+    /// Ask the service on this machine whether it serves: exit code 0 or 1
+    Health(Settings),
     /// Print the effective settings as TOML
     Config(Settings),
     /// Print the version
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::EncryptFile(arguments) => call::encrypt(arguments, env),
         Command::DecryptFile(arguments) => call::decrypt(arguments, env),
         Command::Audit(arguments) => audit::audit(arguments, env),
+        Command::Health(settings) => health::health(&settings),
         Command::Config(settings) => {
             settings.load().map_err(Into::into).map(|config| print(&config.to_toml()))
         }
