@@ -1,10 +1,15 @@
 # The commands that README names.
-.PHONY: run test figures check bench advisories
+.PHONY: run image test figures check bench advisories
 
 # Builds the release and starts the service on ./data.
 run:
 	cargo build --release --locked
 	./target/release/yaoku serve
+
+# The container image `yaoku`, by docker or podman: make image ENGINE=podman
+ENGINE = docker
+image:
+	$(ENGINE) build --tag yaoku .
 
 # Every test. Third-party vectors are used where ../shared/vectors/open exists.
 test:

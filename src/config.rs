@@ -114,26 +114,21 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "described in config/default.toml")]
 pub struct Metrics {
-    #[serde(with = "optional_address")]
+    #[serde(serialize_with = "write_address", deserialize_with = "read_address")]
     pub listen: Option<SocketAddr>,
 }
 
-/// An address, or "" for none.
-mod optional_address {
-    use serde::de::Error;
+/// Writes an address, or "" for none.
+fn write_address<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&address.map(|address| address.to_string()).unwrap_or_default())
+}
 
-    use super::{Deserialize, Deserializer, Serializer, SocketAddr};
-
-    pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&address.map(|address| address.to_string()).unwrap_or_default())
-    }
-
-    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.as_str() {
-            "" => Ok(None),
-            text => text.parse().map(Some).map_err(D::Error::custom),
-        }
+/// Reads an address, or "" for none.
+fn read_address<'a, D: Deserializer<'a>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.as_str() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(serde::de::Error::custom),
     }
 }
 

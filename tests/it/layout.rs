@@ -486,9 +486,15 @@ fn readme_calls_operations_that_exist_and_lists_all() {
 #[test]
 fn documents_name_settings_that_exist() {
     let defaults: toml::Table = DEFAULT.parse().unwrap();
-    for name in
-        ["README.md", "OPERATIONS.md", "ARCHITECTURE.md", "config/default.toml", "config/example.toml"]
-    {
+    for name in [
+        "README.md",
+        "OPERATIONS.md",
+        "ARCHITECTURE.md",
+        "Dockerfile",
+        "config/default.toml",
+        "config/example.toml",
+        "config/yaoku.service",
+    ] {
         let text = document(name);
         for tail in mentions(&text, "YAOKU_", |c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
             let variable = (format!("YAOKU_{tail}").into(), "?".into());
