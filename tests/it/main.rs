@@ -21,6 +21,7 @@ mod kit;
 mod layout;
 mod ledger;
 mod life;
+mod model;
 mod operations;
 mod power_cut;
 mod program;
