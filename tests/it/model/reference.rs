@@ -129,12 +129,12 @@ impl Model {
         }
     }
 
-    /// Keys whose next version is due now: the scheduler makes it without being asked.
-    pub fn due(&self) -> Vec<usize> {
+    /// A key whose next version is due now: the scheduler makes it without being asked.
+    pub fn due(&self) -> Option<usize> {
         let due = |key: &Key| {
             key.enabled && key.rotation.as_ref().is_some_and(|rotation| rotation.next <= self.now)
         };
-        (0..self.keys.len()).filter(|at| due(&self.keys[*at])).collect()
+        self.keys.iter().position(due)
     }
 
     /// Takes note of the version that a due key got.

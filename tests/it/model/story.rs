@@ -8,10 +8,22 @@ use serde_json::{Value, json};
 
 use super::reference::{Account, Model};
 use super::steps::{Caller, Fate, KeyName, Step, Which};
-use crate::kit::{AccessPoint, Answer, OpenApi, START, Service, poll};
+use crate::kit::{AccessPoint, Answer, OpenApi, START, Service};
 
 /// Keys that a service may hold here: few, so that a story meets the quota.
 const QUOTA: u64 = 6;
+
+/// What a story came to.
+pub struct Told {
+    pub calls: usize,
+    pub refused: usize,
+}
+
+/// Where service and model parted: after how many steps, and how.
+pub struct Difference {
+    pub steps: usize,
+    pub text: String,
+}
 
 /// One call as the audit trail should know it.
 struct Called {
@@ -55,12 +67,21 @@ impl Story {
         Self { service, model, tenants, people, creations, calls, told }
     }
 
-    /// Tells the whole story; the number of calls, or where service and model part.
-    pub fn tell(mut self, steps: &[(Caller, Step)]) -> Result<usize, String> {
-        let told = steps.iter().try_for_each(|(by, step)| self.step(*by, step));
-        match told.and_then(|()| self.end()) {
-            Ok(()) => Ok(self.calls.len()),
-            Err(difference) => Err(format!("{difference}\nWhat happened:\n{}", self.told)),
+    /// Tells the whole story, or says where service and model part.
+    pub fn tell(mut self, steps: &[(Caller, Step)]) -> Result<Told, Difference> {
+        let (mut told, mut outcome) = (0, Ok(()));
+        while let (Ok(()), Some((by, step))) = (&outcome, steps.get(told)) {
+            outcome = self.step(*by, step);
+            told += 1;
+        }
+        match outcome.and_then(|()| self.end()) {
+            Ok(()) => {
+                let refused = self.calls.iter().filter(|call| call.code.is_some()).count();
+                Ok(Told { calls: self.calls.len(), refused })
+            }
+            Err(text) => {
+                Err(Difference { steps: told, text: format!("{text}\nWhat happened:\n{}", self.told) })
+            }
         }
     }
 
@@ -104,14 +125,19 @@ impl Story {
 
     /// Waits for the scheduler where the model says that it has something to do.
     fn settle(&mut self) -> Result<(), String> {
-        for at in self.model.due() {
+        // The comparison at the end of a call comes here too, so what is due is asked anew each time.
+        while let Some(at) = self.model.due() {
             let key = self.model.keys[at].clone();
             let (by, body) = (Caller { account: key.account, credential: None }, json!({"cmkUuid": key.id}));
-            let version = poll("a rotation", || {
-                let answer = self.send(by, "/keyManage/describeKey", &body);
-                let version = answer.result()["primaryKeyVersion"].clone();
-                (Some(version.as_str()?) != key.versions.last().map(String::as_str)).then_some(version)
-            });
+            let primary = |answer: Answer| answer.success().map(|key| key["primaryKeyVersion"].clone());
+            let old = key.versions.last().map(|version| json!(version));
+            let mut ask = || {
+                primary(self.send(by, "/keyManage/describeKey", &body))
+                    .filter(|now| Some(now) != old.as_ref())
+            };
+            let Some(version) = wait_for(&mut ask) else {
+                return Err(format!("key {} is due, but is not rotated", key.id));
+            };
             self.model.rotated(at, &version);
             self.call(by, "/keyManage/describeKey", &body)?;
         }
@@ -123,12 +149,8 @@ impl Story {
         let answer = self.send(by, path, body);
         let came = answer.success().ok_or_else(|| answer.code());
         let (operation, null) = (path.rsplit('/').next().unwrap(), Value::Null);
-        let who = match by.credential {
-            None => format!("person {}", by.account),
-            Some(number) => format!("application {} with credential {number}", by.account),
-        };
         let shown: String = format!("{came:?}").chars().take(600).collect();
-        let line = format!("{who}: {operation} {}\n      -> {shown}", short(body));
+        let line = format!("{by:?} {operation} {}\n      -> {shown}", short(body));
         writeln!(self.told, "  {line}").unwrap();
         let expected = self.model.answer(by, operation, body, came.clone().unwrap_or(&null));
         let difference = match (&expected, &came) {
@@ -239,6 +261,17 @@ impl Called {
             && record["eventName"] == self.event
             && record["errorCode"].as_str() == code
     }
+}
+
+/// Asks again and again until there is an answer, for many ticks of the scheduler.
+fn wait_for<T>(ask: &mut impl FnMut() -> Option<T>) -> Option<T> {
+    (0..200).find_map(|_| {
+        let answer = ask();
+        if answer.is_none() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        answer
+    })
 }
 
 /// All records that a person may see, oldest first.
