@@ -25,6 +25,7 @@ mod layout;
 mod ledger;
 mod life;
 mod metrics;
+mod model;
 mod operations;
 mod power_cut;
 mod program;
