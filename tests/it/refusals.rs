@@ -15,15 +15,16 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
 use yaoku::catalog::{ROWS, Row};
 use yaoku::model::principal::Plane;
 use yaoku::model::rate::Rate;
 
 use crate::kit::{Service, parallel};
 use crate::ledger::figure;
-use appliance::Appliance;
+use appliance::{Appliance, recorded, records, trail};
 use bodies::Tenant;
-use contract::{OK, fault, shown_status};
+use contract::{OK, fault, record_fault, shown_status};
 use message::Body;
 use trial::Trial;
 
@@ -100,22 +101,25 @@ fn throttled(work: &[(&'static Row, Plane)]) -> Vec<Refused> {
         }
     });
     let tenant = Tenant::new(&service, service.admin(), service.first.clone());
-    let agent = service.agent();
+    let (app, agent) = (service.app(), service.agent());
     let one = |(row, plane): &(&'static Row, Plane)| {
         let (caller, mut refused) = (tenant.caller(*plane), Refused::default());
         for path in paths(row, *plane) {
             service.clock.advance(Duration::from_secs(10));
             let call = || caller.post(&path, &Body::new()).send(&agent);
-            let ((first, _), (second, id)) = (call(), call());
+            let ((first, _), before, number) = (call(), records(app), recorded(app));
+            let (answer, id) = call();
+            let unchanged = records(app) == before;
             service.clock.advance(Duration::from_secs(1));
-            let (third, _) = call();
-            let fault = fault(&second, "KMS.9050", *plane, &id);
-            let spared = [&first, &third].iter().all(|answer| answer.status != 429);
-            let again = second.header("retry-after") == Some("1");
-            if fault.is_some() || !spared || !again {
-                refused
-                    .faults
-                    .push(format!("{} {plane:?} throttled: {fault:?} {first:?} {third:?}", row.spec.name));
+            let (last, _) = call();
+            let trail = trail(app, number);
+            let kept: Vec<&Value> = trail.get(&id).into_iter().flatten().collect();
+            let fault = fault(&answer, "KMS.9050", *plane, &id);
+            let fault = fault.or_else(|| record_fault(&kept, &["KMS.9050"], *plane));
+            let spared = [&first, &last].iter().all(|answer| answer.status != 429);
+            if fault.is_some() || !spared || !unchanged || answer.header("retry-after") != Some("1") {
+                let name = row.spec.name;
+                refused.faults.push(format!("{name} {plane:?} {path}, too fast: {fault:?} {answer:?}"));
             }
             refused.cells.push(Cell { of: "caller".into(), why: "too fast".into(), code: "KMS.9050" });
         }

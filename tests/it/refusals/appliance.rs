@@ -83,7 +83,7 @@ impl Appliance {
 
     /// Puts a key into a state, whether or not an operation leads there.
     pub fn put_key(&self, key: &Value, state: KeyState) {
-        let (app, id): (&App, KeyId) = (self.service.app(), serde_json::from_value(key.clone()).unwrap());
+        let (app, id): (&App, KeyId) = (self.app(), serde_json::from_value(key.clone()).unwrap());
         let edit = move |key: &mut Key| {
             key.state = state;
             Ok(())
@@ -92,7 +92,7 @@ impl Appliance {
     }
 
     fn disable(&self, access_key: &str) {
-        let (app, id): (&App, AccessKeyId) = (self.service.app(), access_key.parse().unwrap());
+        let (app, id): (&App, AccessKeyId) = (self.app(), access_key.parse().unwrap());
         let edit = |credential: &mut Credential| {
             credential.status = CredentialStatus::Disabled;
             Ok(())
@@ -102,7 +102,7 @@ impl Appliance {
 
     /// A call of the appliance itself, for changes that no operation makes.
     fn call(&self) -> Call {
-        let (app, clock) = (self.service.app(), self.service.clock.clone());
+        let (app, clock) = (self.app(), self.service.clock.clone());
         let arrival = Arrival {
             id: new_id(),
             plane: Plane::Internal,
@@ -116,41 +116,46 @@ impl Appliance {
         Call::new(arrival, spec, Principal::System, app.store.reserve().unwrap(), EopTrace::default())
     }
 
-    /// Every record, without the wrapped forms of secrets: cron may renew those at any time.
-    pub fn records(&self) -> Vec<Value> {
-        let (app, mut records) = (self.service.app(), Vec::new());
-        note::<Key>(app, &mut records);
-        note::<Alias>(app, &mut records);
-        note::<Credential>(app, &mut records);
-        note::<AccessPoint>(app, &mut records);
-        note::<Instance>(app, &mut records);
-        note::<Account>(app, &mut records);
-        note::<User>(app, &mut records);
-        records
+    /// The running appliance behind its listeners.
+    pub fn app(&self) -> &App {
+        self.service.app()
     }
+}
 
-    /// How many audit records there are.
-    pub fn recorded(&self) -> u64 {
-        self.service.app().store.audit_head().unwrap().0
-    }
+/// Every record, without the wrapped forms of secrets: cron may renew those at any time.
+pub fn records(app: &App) -> Vec<Value> {
+    let mut records = Vec::new();
+    note::<Key>(app, &mut records);
+    note::<Alias>(app, &mut records);
+    note::<Credential>(app, &mut records);
+    note::<AccessPoint>(app, &mut records);
+    note::<Instance>(app, &mut records);
+    note::<Account>(app, &mut records);
+    note::<User>(app, &mut records);
+    records
+}
 
-    /// The audit records after the first `number`, by request id.
-    pub fn trail(&self, number: u64) -> HashMap<String, Vec<Value>> {
-        let (store, mut by_request, mut before) = (&self.service.app().store, HashMap::new(), None);
-        let keep = |record: &serde_json::Map<String, Value>| {
-            record["sequence"].as_u64().is_some_and(|sequence| sequence >= number)
-        };
-        loop {
-            let query = Query { before, from: None, to: None, limit: 1000, values: Vec::new(), keep: &keep };
-            let found = store.search(&query).unwrap();
-            for record in found.records {
-                let id = record["requestId"].as_str().unwrap_or_default().to_owned();
-                by_request.entry(id).or_insert_with(Vec::new).push(Value::Object(record));
-            }
-            before = found.next.filter(|next| *next > number);
-            if before.is_none() {
-                return by_request;
-            }
+/// How many audit records there are.
+pub fn recorded(app: &App) -> u64 {
+    app.store.audit_head().unwrap().0
+}
+
+/// The audit records after the first `number`, by request id.
+pub fn trail(app: &App, number: u64) -> HashMap<String, Vec<Value>> {
+    let (mut by_request, mut before) = (HashMap::new(), None);
+    let keep = |record: &serde_json::Map<String, Value>| {
+        record["sequence"].as_u64().is_some_and(|sequence| sequence >= number)
+    };
+    loop {
+        let query = Query { before, from: None, to: None, limit: 1000, values: Vec::new(), keep: &keep };
+        let found = app.store.search(&query).unwrap();
+        for record in found.records {
+            let id = record["requestId"].as_str().unwrap_or_default().to_owned();
+            by_request.entry(id).or_insert_with(Vec::new).push(Value::Object(record));
+        }
+        before = found.next.filter(|next| *next > number);
+        if before.is_none() {
+            return by_request;
         }
     }
 }

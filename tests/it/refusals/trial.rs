@@ -10,12 +10,12 @@ use yaoku::env::Timestamp;
 use yaoku::model::key::KeyState;
 use yaoku::model::principal::{Audience, Plane};
 
-use super::appliance::Appliance;
+use super::appliance::{Appliance, recorded, records, trail};
 use super::bodies::{Tenant, changed, ends, fields, nowhere, wrong};
 use super::contract::{OK, absent, by_state, fault, may_be_empty, missing, record_fault};
 use super::message::{Body, Caller, Message};
 use super::{Cell, Refused, paths};
-use crate::kit::new_id;
+use crate::kit::{Answer, new_id};
 
 /// Seconds by which a date may be off.
 const WINDOW: i64 = 15 * 60;
@@ -38,7 +38,7 @@ pub struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     pub fn run(appliance: &'a mut Appliance, row: &'static Row, plane: Plane) -> Refused {
-        let (recorded, owner) = (appliance.recorded(), appliance.owner(row.spec.audience));
+        let (recorded, owner) = (recorded(appliance.app()), appliance.owner(row.spec.audience));
         let (caller, right) = (owner.caller(plane), owner.right(row));
         let mut trial = Self {
             agent: appliance.service.agent(),
@@ -82,28 +82,33 @@ impl<'a> Trial<'a> {
     }
 
     /// A call that must be refused with this code and change nothing.
-    fn refuse(&mut self, of: &str, why: &str, code: &'static str, message: &Message) {
+    fn refuse(&mut self, of: &str, why: &str, code: &'static str, message: &Message) -> Answer {
         let (answer, id) = message.send(&self.agent);
         let plane = self.plane();
         self.note(of, why, code, &id);
         if let Some(fault) = fault(&answer, code, plane, &id) {
             self.wrong(of, why, &fault);
         }
-        let after = self.appliance.records();
+        let after = records(self.appliance.app());
         if after != self.before {
             self.wrong(of, why, "changed something");
             self.before = after;
         }
+        answer
     }
 
-    /// A refusal of what stands in the body, by fields that are signed.
+    /// A refusal of what stands in a field. Where the code says only that a field is wrong, the text says which.
     fn refuse_body(&mut self, of: &str, why: &str, code: &'static str, body: &Body) {
         // What an application cannot sign is refused before it is known.
         if body.values().any(|value| value.is_array() || value.is_object()) {
             self.appliance.expect_strangers(1);
         }
         let message = self.caller.post(&self.path, body);
-        self.refuse(of, why, code, &message);
+        let answer = self.refuse(of, why, code, &message);
+        let named = answer.body["message"].as_str().is_some_and(|text| text.contains(of));
+        if ["KMS.0101", "KMS.9020"].contains(&code) && !named {
+            self.wrong(of, why, &format!("the name of the field expected: {answer:?}"));
+        }
     }
 
     /// A call that must succeed.
@@ -113,7 +118,7 @@ impl<'a> Trial<'a> {
         if answer.success().is_none() {
             self.wrong(of, why, &format!("success expected: {answer:?}"));
         }
-        self.before = self.appliance.records();
+        self.before = records(self.appliance.app());
     }
 
     fn note(&mut self, of: &str, why: &str, code: &'static str, id: &str) {
@@ -135,7 +140,7 @@ impl<'a> Trial<'a> {
             self.refuse("caller", "replayed", "KMS.9045", &message);
         }
         self.body = flat(self.owner().right(self.row).body, self.plane());
-        self.before = self.appliance.records();
+        self.before = records(self.appliance.app());
     }
 
     /// Callers who cannot be proven.
@@ -292,7 +297,7 @@ impl<'a> Trial<'a> {
                 self.appliance.stranger.person.ok("/cmkManage/createKey", json!({"aliasName": name}));
                 others.push(("somebody else's alias", "KMS.9003", name.into()));
             }
-            self.before = self.appliance.records();
+            self.before = records(self.appliance.app());
             for (why, code, value) in others {
                 let body = self.with(&field.name, flat_value(value, field, self.plane()));
                 self.refuse_body(&field.name, why, code, &body);
@@ -319,11 +324,13 @@ impl<'a> Trial<'a> {
                 let right = self.owner().right(self.row);
                 let (field, key) = &right.keys[number];
                 self.appliance.put_key(key, state);
-                self.before = self.appliance.records();
+                self.before = records(self.appliance.app());
                 let message = self.caller.post(&self.path, &flat(right.body, self.plane()));
                 match by_state(self.row.spec, field)[index] {
                     OK => self.accept(field, state.wire_name(), &message),
-                    code => self.refuse(field, state.wire_name(), code, &message),
+                    code => {
+                        self.refuse(field, state.wire_name(), code, &message);
+                    }
                 }
             }
         }
@@ -340,7 +347,7 @@ impl<'a> Trial<'a> {
 
     /// Every call has its audit record, and no more than that.
     fn check_records(&mut self, recorded: u64) {
-        let trail = self.appliance.trail(recorded);
+        let trail = trail(self.appliance.app(), recorded);
         let plane = self.plane();
         for (id, codes) in std::mem::take(&mut self.expected) {
             let records: Vec<&Value> = trail.get(&id).into_iter().flatten().collect();
