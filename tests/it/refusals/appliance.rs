@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use yaoku::api::{Arrival, Call};
 use yaoku::app::App;
 use yaoku::catalog;
-use yaoku::ids::{AccessKeyId, KeyId};
+use yaoku::ids::{AccessKeyId, InstanceId, KeyId};
 use yaoku::model::access_point::AccessPoint;
 use yaoku::model::account::{Account, User};
 use yaoku::model::alias::Alias;
 use yaoku::model::credential::{Credential, CredentialStatus};
-use yaoku::model::instance::Instance;
+use yaoku::model::instance::{Instance, ServiceState};
 use yaoku::model::key::{Key, KeyState};
 use yaoku::model::principal::{Audience, Plane, Principal};
 use yaoku::model::record::Record;
@@ -89,6 +89,16 @@ impl Appliance {
             Ok(())
         };
         self.runtime.block_on(app.keys.change(&self.call(), &id, edit)).unwrap().unwrap();
+    }
+
+    /// Puts a tenant's service into a state.
+    pub fn put_service(&self, id: &Value, state: ServiceState) {
+        let (app, id): (&App, InstanceId) = (self.app(), serde_json::from_value(id.clone()).unwrap());
+        let edit = move |instance: &mut Instance| {
+            instance.state = state;
+            Ok(())
+        };
+        self.runtime.block_on(app.instances.change(&self.call(), &id, edit)).unwrap().unwrap();
     }
 
     fn disable(&self, access_key: &str) {

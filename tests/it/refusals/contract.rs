@@ -22,6 +22,7 @@ const CODES: &[(&str, u64, &str)] = &[
     ("KMS.9011", 409, "Rejected.PendingDeletion"),
     ("KMS.9012", 409, "Rejected.PendingImport"),
     ("KMS.9013", 409, "Rejected.StateModifiedFailed"),
+    ("KMS.9015", 403, "Rejected.ServiceFrozen"),
     ("KMS.9020", 400, "InvalidParameter"),
     ("KMS.9040", 401, "SignatureDoesNotMatch"),
     ("KMS.9041", 401, "InvalidAccessKeyId.NotFound"),
@@ -128,6 +129,12 @@ pub fn by_state(spec: &Spec, field: &str) -> [&'static str; 3] {
         // deleteAlias and whatever the table does not name.
         _ => [OK, OK, OK],
     }
+}
+
+/// Whether an operation needs a service that runs: it makes a key there, or works with one (1, 4.2).
+pub fn needs_running(spec: &Spec, has_key: bool) -> bool {
+    let works = matches!(spec.rate, RateClass::Symmetric | RateClass::Integrity);
+    spec.access == Access::Write && (spec.rate == RateClass::KeyCreate || works && has_key)
 }
 
 /// What is wrong with an answer, if it was to be refused with this code: status, headers, every field of the envelope

@@ -7,12 +7,13 @@ use ureq::Agent;
 use yaoku::api::{Access, Field, common_fields};
 use yaoku::catalog::Row;
 use yaoku::env::Timestamp;
+use yaoku::model::instance::ServiceState;
 use yaoku::model::key::KeyState;
 use yaoku::model::principal::{Audience, Plane};
 
 use super::appliance::{Appliance, recorded, records, trail};
-use super::bodies::{Tenant, changed, ends, fields, nowhere, wrong};
-use super::contract::{OK, absent, by_state, fault, may_be_empty, missing, record_fault};
+use super::bodies::{Right, Tenant, changed, ends, fields, nowhere, wrong};
+use super::contract::{OK, absent, by_state, fault, may_be_empty, missing, needs_running, record_fault};
 use super::message::{Body, Caller, Message};
 use super::{Cell, Refused, paths};
 use crate::kit::{Answer, new_id};
@@ -64,6 +65,7 @@ impl<'a> Trial<'a> {
         trial.references();
         trial.audience();
         trial.states();
+        trial.frozen();
         trial.succeed();
         trial.check_records(recorded);
         trial.refused
@@ -338,6 +340,20 @@ impl<'a> Trial<'a> {
                 }
             }
         }
+    }
+
+    /// A service that is expired or unsubscribed.
+    fn frozen(&mut self) {
+        let Right { body, keys } = self.owner().right(self.row);
+        if !needs_running(self.row.spec, !keys.is_empty()) {
+            return;
+        }
+        let service = self.owner().account["instanceId"].clone();
+        self.appliance.put_service(&service, ServiceState::Frozen);
+        self.before = records(self.appliance.app());
+        let message = self.caller.post(&self.path, &flat(body, self.plane()));
+        self.refuse("service", "Frozen", "KMS.9015", &message);
+        self.appliance.put_service(&service, ServiceState::Running);
     }
 
     /// What was refused in so many ways succeeds as it is, under every path.
