@@ -31,7 +31,7 @@ use crate::model::access_point::AccessPoint;
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::audit::Draft;
 use crate::model::instance::Instance;
-use crate::model::principal::{Plane, Principal};
+use crate::model::principal::{Audience, Plane, Principal};
 use crate::ops::Operation;
 use crate::store::{Changes, Condition, Entry, EopTrace, Page, TokenKey};
 use authentication::Refusal;
@@ -266,6 +266,9 @@ impl Gateway {
             return Err(Error::invalid("regionId", "names no region of this appliance"));
         }
         let operation = (row.prepare)(fields)?;
+        if let (Some(id), Audience::Tenant) = (call.common.instance_id, row.spec.audience) {
+            self.named_service(id, call)?;
+        }
         for target in operation.targets()? {
             self.resolve(target, call)?;
         }
@@ -350,19 +353,22 @@ impl Gateway {
 
     /// The service named by `instanceId`, or the caller's own, or the account's oldest.
     fn service(&self, call: &Call) -> Result<InstanceId> {
-        let missing = || Error::ResourceNotFound("service");
         match (&call.principal, call.common.instance_id) {
             (Principal::AccessPoint { instance, .. }, None) => Ok(*instance),
-            (_, Some(id)) => {
-                let instance = self.app.instances.get(&id)?.ok_or_else(missing)?;
-                if call.principal.sees(instance.account, Some(id)) { Ok(id) } else { Err(missing()) }
-            }
+            (_, Some(id)) => self.named_service(id, call),
             (Principal::User { .. } | Principal::System, None) => {
                 let page: Page<Instance> =
                     self.app.store.page(&Instance::of_account(call.account()?), 0, 1)?;
-                page.records.first().map(|instance| instance.id).ok_or_else(missing)
+                page.records.first().map(|instance| instance.id).ok_or(Error::ResourceNotFound("service"))
             }
         }
+    }
+
+    /// The service that a call names. It must be the caller's to see also where the operation does without.
+    fn named_service(&self, id: InstanceId, call: &Call) -> Result<InstanceId> {
+        let instance = self.app.instances.get(&id)?;
+        let seen = instance.filter(|instance| call.principal.sees(instance.account, Some(id)));
+        seen.map(|instance| instance.id).ok_or(Error::ResourceNotFound("service"))
     }
 
     /// Records a call whose caller is not proven, or counts it with others of its source.

@@ -30,6 +30,7 @@ mod operations;
 mod power_cut;
 mod program;
 mod recovery;
+mod refusals;
 mod self_test;
 mod tenants;
 mod witness;
