@@ -11,8 +11,11 @@ use firmware_sim::{
     Open, Options, PartitionId, Random, Seal,
 };
 use yaoku::api::Fields;
-use yaoku::env::SystemEntropy;
+use yaoku::catalog;
+use yaoku::env::{Clock, SystemEntropy};
+use yaoku::gateway::Calls;
 use yaoku::model::audit;
+use yaoku::model::principal::Plane;
 use yaoku::ops;
 use zeroize::Zeroizing;
 
@@ -110,6 +113,15 @@ fn audit_records(criterion: &mut Criterion) {
     });
 }
 
+/// What metrics add to a call: a look at the clock and the counters.
+fn counting(criterion: &mut Criterion) {
+    let (calls, clock) = (Calls::default(), Clock::system());
+    let row = catalog::by_name("encrypt");
+    criterion.bench_function("count a call", |bencher| {
+        bencher.iter(|| calls.count(black_box(row), Plane::AccessPoint, None, clock.monotonic()));
+    });
+}
+
 fn main() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let machine = machine(directory.path());
@@ -119,5 +131,6 @@ fn main() {
     draws(&mut criterion, &machine);
     requests(&mut criterion);
     audit_records(&mut criterion);
+    counting(&mut criterion);
     criterion.final_summary();
 }

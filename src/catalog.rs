@@ -14,6 +14,8 @@ use crate::ops::{self, Listed, Prepared};
 
 /// A row and the code behind it.
 pub struct Row {
+    /// Its place in the table, from 0.
+    pub number: usize,
     /// What the table says.
     pub spec: &'static Spec,
     /// Reads the fields of a request into the operation.
@@ -41,6 +43,16 @@ impl Row {
     }
 }
 
+/// Counts the rows, so that figures of an operation are found by a number.
+const fn numbered<const N: usize>(mut rows: [Row; N]) -> [Row; N] {
+    let mut number = 0;
+    while number < N {
+        rows[number].number = number;
+        number += 1;
+    }
+    rows
+}
+
 /// Writes the table, and makes each named type an operation that is listed.
 macro_rules! operations {
     ($($operation:path: $name:literal [$($path:literal),*] $action:literal $access:ident $rate:ident $reach:ident $audience:ident $zh:literal $en:literal;)*) => {
@@ -58,7 +70,7 @@ macro_rules! operations {
             };
         })*
         /// Every operation, in the order of the contract.
-        pub static ROWS: &[Row] = &[$(Row { spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation> }),*];
+        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation> }),*]);
     };
 }
 

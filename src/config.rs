@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 use crate::model::rate::Rates;
@@ -28,6 +28,7 @@ pub struct Config {
     pub access_point: AccessPoint,
     pub tls: Tls,
     pub http: Http,
+    pub metrics: Metrics,
     pub store: Store,
     pub audit: Audit,
     pub custody: Custody,
@@ -110,6 +111,29 @@ pub struct Http {
     pub head_seconds: u64,
     pub body_seconds: u64,
     pub idle_seconds: u64,
+}
+
+/// Where metrics are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Metrics {
+    #[serde(serialize_with = "write_address", deserialize_with = "read_address")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Writes an address, or "" for none.
+fn write_address<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&address.map(|address| address.to_string()).unwrap_or_default())
+}
+
+/// Reads an address, or "" for none.
+fn read_address<'a, D: Deserializer<'a>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.as_str() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
 }
 
 /// Limits of the store.
@@ -358,6 +382,7 @@ mod tests {
             ("YAOKU_DATA", "/tmp/x"),
             ("YAOKU_OPENAPI_LISTEN", "127.0.0.1:0"),
             ("YAOKU_ACCESS_POINT_LISTEN", "[::1]:0"),
+            ("YAOKU_METRICS_LISTEN", "127.0.0.1:9100"),
             ("YAOKU_RATES_KEY_CREATE_OPENAPI", "7"),
             ("YAOKU_TLS_NAMES", "a.example, b.example"),
             ("YAOKU_PROFILE", "production"),
@@ -368,6 +393,8 @@ mod tests {
         assert_eq!(config.rates.key_create.openapi, 7);
         assert_eq!(config.tls.names, ["a.example", "b.example"]);
         assert!(config.access_point.listen.is_ipv6());
+        assert_eq!(config.metrics.listen, "127.0.0.1:9100".parse().ok());
+        assert_eq!(Config::default().metrics.listen, None);
     }
 
     #[test]
@@ -375,6 +402,7 @@ mod tests {
         for (name, value) in [
             ("YAOKU_NO_SUCH", "1"),
             ("YAOKU_OPENAPI_LISTEN", "nowhere"),
+            ("YAOKU_METRICS_LISTEN", "9100"),
             ("YAOKU_OPENAPI_ENVELOPE", "xml"),
             ("YAOKU_HTTP_HEAD_SECONDS", "0"),
             ("YAOKU_CRON_TICK_SECONDS", "soon"),

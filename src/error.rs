@@ -114,9 +114,20 @@ impl Error {
         Self::InvalidField(field.into(), reason.into())
     }
 
-    /// The one mapping to the wire: status, code, symbol and Chinese text.
+    /// How a client sees it.
     pub fn wire(&self) -> Wire {
-        let (status, code, symbol, description) = match self {
+        let (status, code, symbol, description) = self.mapping();
+        Wire { status, code, symbol, message: self.to_string(), description }
+    }
+
+    /// `KMS.` and four digits.
+    pub fn code(&self) -> &'static str {
+        self.mapping().1
+    }
+
+    /// The one mapping to the wire: status, code, symbol and Chinese text.
+    fn mapping(&self) -> (u16, &'static str, &'static str, &'static str) {
+        match self {
             Self::MissingField(field) => (400, missing(field).0, "MissingParameter", "必填参数缺失或为空"),
             Self::InvalidField(..) | Self::InvalidBody(_) => {
                 (400, "KMS.9020", "InvalidParameter", "参数格式错误或超出取值范围")
@@ -155,8 +166,7 @@ impl Error {
             Self::Unavailable(_) | Self::OutcomeUnknown => {
                 (503, "KMS.9071", "ServiceUnavailableTemporary", "服务暂时不可用")
             }
-        };
-        Wire { status, code, symbol, message: self.to_string(), description }
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 //! answered; floods of strangers are counted in one record per source and minute.
 
 mod authentication;
+mod calls;
 mod door;
+mod metrics;
 mod replays;
 mod strangers;
 mod throttle;
@@ -29,11 +31,13 @@ use crate::model::access_point::AccessPoint;
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::audit::Draft;
 use crate::model::instance::Instance;
-use crate::model::principal::{Plane, Principal};
+use crate::model::principal::{Audience, Plane, Principal};
 use crate::ops::Operation;
 use crate::store::{Changes, Condition, Entry, EopTrace, Page, TokenKey};
 use authentication::Refusal;
+pub use calls::Calls;
 pub use door::{Door, Readiness};
+pub use metrics::METRICS_TYPE;
 use replays::Replays;
 use strangers::Strangers;
 use throttle::Throttle;
@@ -48,8 +52,9 @@ pub struct Gateway {
     throttle: Throttle,
     strangers: Strangers,
     replays: Replays,
+    calls: Arc<Calls>,
     start_id: [u8; 16],
-    calls: AtomicU64,
+    ids: AtomicU64,
 }
 
 /// A call as it arrives, whatever it came over.
@@ -101,13 +106,14 @@ struct Proven {
 }
 
 impl Gateway {
-    /// A gateway over an appliance; remembers the request ids that were accepted before the last stop.
-    pub fn new(app: Arc<App>) -> Result<Self> {
+    /// A gateway over an appliance, which counts its calls here; remembers the request ids that were accepted before the
+    /// last stop.
+    pub fn new(app: Arc<App>, calls: Arc<Calls>) -> Result<Self> {
         let replays = Replays::new(*app.store.replay_key(), app.store.eop_memory()?);
         let region = Arc::from(app.config.region.as_str());
         let (throttle, strangers) = (Throttle::default(), Strangers::default());
-        let (start_id, calls) = (app.random()?, AtomicU64::new(0));
-        Ok(Self { region, throttle, strangers, replays, start_id, calls, app })
+        let (start_id, ids) = (app.random()?, AtomicU64::new(0));
+        Ok(Self { region, throttle, strangers, replays, calls, start_id, ids, app })
     }
 
     /// The appliance behind the gateway.
@@ -119,12 +125,12 @@ impl Gateway {
     /// stays small.
     pub async fn perform(&self, request: Box<Request>) -> Reply {
         let arrival = self.arrival(&request);
-        let request_id = arrival.id.clone();
-        let result = match self.identify(&request, &arrival).await {
-            Ok(proven) => self.serve(arrival, proven).await,
-            Err(refusal) => Err(Box::pin(self.refuse(arrival, refusal)).await),
+        let (request_id, since) = (arrival.id.clone(), arrival.arrived.0);
+        let (row, result) = match self.identify(&request, &arrival).await {
+            Ok(proven) => (Some(proven.row), self.serve(arrival, proven).await),
+            Err(refusal) => (refusal.row, Err(Box::pin(self.refuse(arrival, refusal)).await)),
         };
-        log(&request_id, &result);
+        self.finished(row, request.plane, since, &request_id, &result);
         Reply { request_id, result }
     }
 
@@ -145,12 +151,21 @@ impl Gateway {
             arrived: (clock.monotonic(), clock),
             region: Arc::clone(&self.region),
         });
-        let id = arrival.id.clone();
+        let (id, since) = (arrival.id.clone(), arrival.arrived.0);
         let eop = EopTrace::default();
         let proven = Box::new(Proven { row, fields: Ok(fields), principal: Principal::System, eop });
         let result = self.serve(arrival, proven).await;
-        log(&id, &result);
+        self.finished(Some(row), Plane::Internal, since, &id, &result);
         serde_json::from_str(&result?).map_err(Error::internal)
+    }
+
+    /// Counts a call that is over, and logs the cause of an internal failure: nobody else does.
+    fn finished(&self, row: Option<&Row>, plane: Plane, since: Duration, id: &str, result: &Result<String>) {
+        let latency = self.app.env.clock.monotonic().saturating_sub(since);
+        self.calls.count(row, plane, result.as_ref().err(), latency);
+        if let Err(error @ Error::Internal(cause)) = result {
+            tracing::error!(event = "internal", request = id, ?cause, "{error}");
+        }
     }
 
     /// Writes what the past minute's floods of strangers came to and forgets what is of no more use. Cron calls it.
@@ -203,7 +218,7 @@ impl Gateway {
     /// An id that no other call of this appliance has: the random number of this start, and a count.
     fn new_id(&self) -> String {
         let mut bytes = self.start_id;
-        let count = self.calls.fetch_add(1, Ordering::Relaxed);
+        let count = self.ids.fetch_add(1, Ordering::Relaxed);
         for (to, from) in bytes.iter_mut().skip(8).zip(count.to_be_bytes()) {
             *to = from;
         }
@@ -251,6 +266,9 @@ impl Gateway {
             return Err(Error::invalid("regionId", "names no region of this appliance"));
         }
         let operation = (row.prepare)(fields)?;
+        if let (Some(id), Audience::Tenant) = (call.common.instance_id, row.spec.audience) {
+            self.named_service(id, call)?;
+        }
         for target in operation.targets()? {
             self.resolve(target, call)?;
         }
@@ -335,19 +353,22 @@ impl Gateway {
 
     /// The service named by `instanceId`, or the caller's own, or the account's oldest.
     fn service(&self, call: &Call) -> Result<InstanceId> {
-        let missing = || Error::ResourceNotFound("service");
         match (&call.principal, call.common.instance_id) {
             (Principal::AccessPoint { instance, .. }, None) => Ok(*instance),
-            (_, Some(id)) => {
-                let instance = self.app.instances.get(&id)?.ok_or_else(missing)?;
-                if call.principal.sees(instance.account, Some(id)) { Ok(id) } else { Err(missing()) }
-            }
+            (_, Some(id)) => self.named_service(id, call),
             (Principal::User { .. } | Principal::System, None) => {
                 let page: Page<Instance> =
                     self.app.store.page(&Instance::of_account(call.account()?), 0, 1)?;
-                page.records.first().map(|instance| instance.id).ok_or_else(missing)
+                page.records.first().map(|instance| instance.id).ok_or(Error::ResourceNotFound("service"))
             }
         }
+    }
+
+    /// The service that a call names. It must be the caller's to see also where the operation does without.
+    fn named_service(&self, id: InstanceId, call: &Call) -> Result<InstanceId> {
+        let instance = self.app.instances.get(&id)?;
+        let seen = instance.filter(|instance| call.principal.sees(instance.account, Some(id)));
+        seen.map(|instance| instance.id).ok_or(Error::ResourceNotFound("service"))
     }
 
     /// Records a call whose caller is not proven, or counts it with others of its source.
@@ -360,7 +381,7 @@ impl Gateway {
         }
         let (since, clock) = &arrival.arrived;
         let draft = Draft {
-            event_name: refusal.event_name,
+            event_name: refusal.row.map_or(calls::UNKNOWN, |row| row.spec.name),
             account: refusal.account,
             access_key: refusal.access_key,
             user_agent: arrival.user_agent,
@@ -426,12 +447,5 @@ fn route(request: &Request) -> Result<&'static Row> {
     match (request.method, row.spec.access) {
         (Method::Post, _) | (Method::Get, Access::Read) => Ok(row),
         (Method::Get, Access::Write) | (Method::Other, _) => Err(Error::MethodNotAllowed),
-    }
-}
-
-/// The one place where the cause of an internal failure is logged.
-fn log(id: &str, result: &Result<String>) {
-    if let Err(error @ Error::Internal(cause)) = result {
-        tracing::error!(event = "internal", request = id, ?cause, "{error}");
     }
 }

@@ -14,6 +14,7 @@ pub mod cron;
 pub mod env;
 pub mod error;
 pub mod gateway;
+pub mod histogram;
 mod http;
 pub mod ids;
 pub mod model;

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::cron::Cron;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::gateway::{Door, Gateway};
+use crate::gateway::{Calls, Door, Gateway};
 use crate::http::{self, Listeners};
 use crate::ops::account::InitialiseAppliance;
 use crate::store::{DirectoryLock, Store, Writer};
@@ -46,6 +46,9 @@ pub struct ReadyLine {
     pub access_point: String,
     /// URL for a browser.
     pub console: String,
+    /// URL of the metrics, if they are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
 }
 
 /// A service that listens; whether it serves depends on its cipher machine.
@@ -115,7 +118,7 @@ pub async fn initialise(config: &Config, env: &Env) -> Result<()> {
     let machine = machine.map(Arc::new).map_err(Error::internal)?;
     http::initialise_tls(&data.join("tls"), env.clock.now())?;
     Store::create(data, &machine, &*env.entropy)?;
-    let core = Core::start(config, env, machine, lock)?;
+    let core = Core::start(config, env, machine, lock, Arc::default())?;
     let first = core.gateway.submit(InitialiseAppliance {}).await;
     let _lock = core.stop();
     let first = zeroize::Zeroizing::new(serde_json::to_vec_pretty(&first?).map_err(Error::internal)?);
@@ -163,11 +166,17 @@ fn sync(directory: &Path) -> Result<()> {
 }
 
 impl Core {
-    fn start(config: &Config, env: &Env, machine: Arc<Machine>, lock: DirectoryLock) -> Result<Self> {
+    fn start(
+        config: &Config,
+        env: &Env,
+        machine: Arc<Machine>,
+        lock: DirectoryLock,
+        calls: Arc<Calls>,
+    ) -> Result<Self> {
         let (store, writer) = Store::open(&config.data, &machine, audit::heads(config)?, &config.store, env)?;
         let keepers = Arbiter::new();
         let app = App::new(config.clone(), env.clone(), machine, store.clone(), &keepers.handle());
-        match Gateway::new(Arc::new(app)) {
+        match Gateway::new(Arc::new(app), calls) {
             Ok(gateway) => Ok(Self { gateway: Arc::new(gateway), keepers, store, writer, lock }),
             Err(error) => {
                 end(keepers, &store, writer);
@@ -203,7 +212,8 @@ impl Server {
         let core = match lock.take_if(|_| machine.state() == State::Operational) {
             None => None,
             Some(lock) => {
-                let core = Core::start(config, env, Arc::clone(&machine), lock)?;
+                let calls = Arc::clone(door.calls());
+                let core = Core::start(config, env, Arc::clone(&machine), lock, calls)?;
                 door.open(Arc::clone(&core.gateway));
                 Some(core)
             }
@@ -214,6 +224,7 @@ impl Server {
             openapi: format!("https://{}", listeners.openapi),
             access_point: format!("https://{}", listeners.access_point),
             console: format!("https://{}/", listeners.openapi),
+            metrics: listeners.metrics_url(),
         };
         let (config, env) = (config.clone(), env.clone());
         let mut server = Self { ready, config, env, lock, machine, door, listeners, running: None };
@@ -245,7 +256,8 @@ impl Server {
                 .lock
                 .take()
                 .ok_or_else(|| Error::internal("a locked service holds its data directory"))?;
-            let core = Core::start(&self.config, &self.env, Arc::clone(&self.machine), lock)?;
+            let (machine, calls) = (Arc::clone(&self.machine), Arc::clone(self.door.calls()));
+            let core = Core::start(&self.config, &self.env, machine, lock, calls)?;
             self.run(core).await?;
         }
         Ok(())

@@ -58,6 +58,11 @@ impl CipherMachine {
         &self.device
     }
 
+    /// Commands that wait for an engine or run on one.
+    pub fn jobs(&self) -> usize {
+        WAITING_MAX - self.waiting.available_permits()
+    }
+
     /// Runs a command where its lane says. Commands that make keys do not compile here, see [`CipherMachine::make`].
     pub async fn run<C: Command>(&self, partition: PartitionId, command: C) -> Result<C::Reply> {
         const { assert!(!C::MAKES_KEY, "a command that makes a key needs the right to: CipherMachine::make") };

@@ -6,9 +6,10 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, IntoDeserializer, MapAccess, Visitor};
-use serde::{Deserializer, forward_to_deserialize_any};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
+use super::call::Page;
 use super::nested::check_nested;
 use crate::error::{Error, Result};
 use crate::model::signature::parse_query;
@@ -107,7 +108,16 @@ impl Fields {
 
     /// Reads the fields into a struct. Unknown fields are ignored, `null` is absent.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
-        T::deserialize(FieldsDeserializer(self)).map_err(Error::from)
+        T::deserialize(FieldsDeserializer(&self.0)).map_err(|error| match error.field {
+            Some(_) => error.into(),
+            None => self.paging_error().unwrap_or(error).into(),
+        })
+    }
+
+    /// What is wrong with the fields of paging, one by one: serde does not tell the names of flattened fields, and only
+    /// paging is flattened.
+    fn paging_error(&self) -> Option<DecodeError> {
+        self.0.chunks(1).find_map(|one| Page::deserialize(FieldsDeserializer(one)).err())
     }
 }
 
@@ -152,7 +162,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 /// Why fields do not fit a struct.
 #[derive(Debug)]
 pub struct DecodeError {
-    /// `None`: a field of a flattened struct, whose name serde does not tell; only paging is flattened.
+    /// `None`: a field of a flattened struct, whose name serde does not tell.
     field: Option<Cow<'static, str>>,
     /// `None`: the field is missing.
     reason: Option<String>,
@@ -210,13 +220,13 @@ impl de::Error for DecodeError {
     }
 }
 
-struct FieldsDeserializer<'de>(&'de Fields);
+struct FieldsDeserializer<'de>(&'de [(String, Token)]);
 
 impl<'de> Deserializer<'de> for FieldsDeserializer<'de> {
     type Error = DecodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let present = self.0.0.iter().filter(|(_, token)| !matches!(token, Token::Null));
+        let present = self.0.iter().filter(|(_, token)| !matches!(token, Token::Null));
         visitor.visit_map(FieldsAccess { rest: present.collect::<Vec<_>>().into_iter(), value: None })
     }
 

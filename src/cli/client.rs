@@ -6,7 +6,7 @@ mod signing;
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,24 +102,7 @@ impl Client {
         if !printable(&profile.access_key) || !printable(&profile.secret_key) {
             return Err(ClientError::BadCredentials);
         }
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .root_certs(root_certificates(&profile.ca)?)
-            .build();
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .https_only(true)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .timeout_global(Some(CALL_TIMEOUT))
-            // A command makes one call, then perhaps works on a file for hours: no connection is kept.
-            .max_idle_connections(0)
-            .user_agent(concat!("yaoku/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+        let agent = agent(&profile.ca, CALL_TIMEOUT)?;
         Ok(Self { profile, agent, env })
     }
 
@@ -222,18 +205,40 @@ impl Client {
     }
 }
 
-fn root_certificates(ca: &PathBuf) -> Result<RootCerts, ClientError> {
-    let pem = fs::read(ca).map_err(|cause| ClientError::CaUnreadable { ca: ca.clone(), cause })?;
+/// Speaks TLS with whoever shows a certificate of this CA file, and with nobody else.
+pub fn agent(ca: &Path, timeout: Duration) -> Result<Agent, ClientError> {
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .root_certs(root_certificates(ca)?)
+        .build();
+    Ok(Agent::config_builder()
+        .tls_config(tls)
+        .https_only(true)
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .timeout_global(Some(timeout))
+        // A command makes one call, then perhaps works on a file for hours: no connection is kept.
+        .max_idle_connections(0)
+        .user_agent(concat!("yaoku/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent())
+}
+
+fn root_certificates(ca: &Path) -> Result<RootCerts, ClientError> {
+    let pem = fs::read(ca).map_err(|cause| ClientError::CaUnreadable { ca: ca.to_owned(), cause })?;
     let mut certificates = Vec::new();
     for item in ureq::tls::parse_pem(&pem) {
         match item {
             Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
             Ok(_) => {}
-            Err(_) => return Err(ClientError::CaEmpty { ca: ca.clone() }),
+            Err(_) => return Err(ClientError::CaEmpty { ca: ca.to_owned() }),
         }
     }
     if certificates.is_empty() {
-        return Err(ClientError::CaEmpty { ca: ca.clone() });
+        return Err(ClientError::CaEmpty { ca: ca.to_owned() });
     }
     Ok(RootCerts::from(certificates))
 }

@@ -8,7 +8,9 @@ mod completion;
 mod custody;
 mod encrypt_file;
 mod exit;
+mod health;
 mod manual;
+mod notify;
 mod operation;
 mod process;
 mod profile;
@@ -62,6 +64,8 @@ enum Command {
     Completions(completion::CompletionArguments),
     /// Print the manual page, or write all pages into a folder
     Man(manual::ManualArguments),
+    /// Ask the service on this machine whether it serves: exit code 0 or 1
+    Health(Settings),
     /// Print the effective settings as TOML
     Config(Settings),
     /// Print the version
@@ -106,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Profile(arguments) => profile::profile(&arguments, env),
         Command::Completions(arguments) => completion::completions(&arguments, Arguments::command()),
         Command::Man(arguments) => manual::manual(&arguments, Arguments::command()),
+        Command::Health(settings) => health::health(&settings),
         Command::Config(settings) => {
             settings.load().map_err(Into::into).map(|config| print(&config.to_toml()))
         }

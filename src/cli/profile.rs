@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Settings;
 use super::client::{Client, Plane, Profile};
-use crate::config::PROFILE_VARIABLE;
+use crate::config::{Config, PROFILE_VARIABLE};
 use crate::env::Env;
 use crate::server::{FIRST_RUN, READY, ReadyLine};
 
@@ -119,17 +119,22 @@ fn from_data(settings: &Settings) -> Result<Profile, Refusal> {
         &config.data.join(FIRST_RUN),
         "give --profile PROFILE, or --data DIR of a service on this machine",
     )?;
-    let endpoint = match fs::read(config.data.join(READY)) {
-        Ok(line) => serde_json::from_slice::<ReadyLine>(&line)?.openapi,
-        Err(_) => format!("https://{}", config.openapi.listen),
-    };
     Ok(Profile {
         plane: Plane::OpenApi,
-        endpoint: reachable(&endpoint),
+        endpoint: endpoint(&config)?,
         ca: config.data.join("tls/ca.pem"),
         access_key: first.openapi.access_key,
         secret_key: first.openapi.secret_key,
     })
+}
+
+/// Where the service of this data directory is reached on this machine.
+pub fn endpoint(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
+    let endpoint = match fs::read(config.data.join(READY)) {
+        Ok(line) => serde_json::from_slice::<ReadyLine>(&line)?.openapi,
+        Err(_) => format!("https://{}", config.openapi.listen),
+    };
+    Ok(reachable(&endpoint))
 }
 
 /// A service that listens on every address is reached on this machine by the loopback one.

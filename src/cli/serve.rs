@@ -6,7 +6,7 @@ use actix::System;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Outcome, Settings, explain, process};
+use super::{Outcome, Settings, explain, notify, process};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -62,6 +62,7 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
             _ = interrupt.recv() => true,
         };
         if stopped {
+            notify::stopping();
             server.stop().await;
             return Ok(());
         }
@@ -82,6 +83,7 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
         _ = interrupt.recv() => {}
     }
     tracing::info!(event = "stopping", "finishing calls in flight; a second signal ends at once");
+    notify::stopping();
     let failed = server.failed_self_test();
     tokio::select! {
         () = server.stop() => tracing::info!(event = "stopped"),
@@ -97,12 +99,14 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
     }
 }
 
-/// Prints one JSON line for whoever started the service. A closed standard output is no reason not to serve.
+/// Prints one JSON line for whoever started the service, and tells systemd. A closed standard output is no reason not to serve.
 fn announce(line: &ReadyLine) -> Result<()> {
+    let event = &line.event;
     let mut line = serde_json::to_string(line).map_err(Error::internal)?;
     line.push('\n');
     let mut out = std::io::stdout();
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    notify::ready(event);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::{Gateway, Method, Proven, Request, header, route};
 use crate::api::{Access, Arrival, Fields};
+use crate::catalog::Row;
 use crate::config::DateZone;
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccountId};
@@ -23,7 +24,7 @@ use crate::store::EopTrace;
 /// Why a caller stays a stranger, and what is known of them all the same.
 pub struct Refusal {
     pub error: Error,
-    pub event_name: &'static str,
+    pub row: Option<&'static Row>,
     pub access_key: Option<AccessKeyId>,
     pub account: Option<AccountId>,
 }
@@ -35,12 +36,8 @@ impl Gateway {
         request: &Request,
         arrival: &Arrival,
     ) -> Result<Box<Proven>, Box<Refusal>> {
-        let mut refusal = Box::new(Refusal {
-            error: Error::OperationNotFound,
-            event_name: "unknownOperation",
-            access_key: None,
-            account: None,
-        });
+        let mut refusal =
+            Box::new(Refusal { error: Error::OperationNotFound, row: None, access_key: None, account: None });
         match self.prove(request, arrival, &mut refusal).await {
             Ok(proven) => Ok(proven),
             Err(error) => {
@@ -52,7 +49,7 @@ impl Gateway {
 
     async fn prove(&self, request: &Request, arrival: &Arrival, known: &mut Refusal) -> Result<Box<Proven>> {
         let row = route(request)?;
-        known.event_name = row.spec.name;
+        known.row = Some(row);
         let body = request.body.as_ref().map_err(Error::clone)?;
         match request.plane {
             Plane::OpenApi => {

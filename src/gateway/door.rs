@@ -6,13 +6,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use firmware_sim::Machine;
 use serde_json::{Value, json};
 
-use super::{Gateway, Reply, Request};
+use super::{Calls, Gateway, Reply, Request};
 use crate::config::Config;
-use crate::env::Env;
+use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
 use crate::model::principal::Plane;
 use crate::ops::Listed;
@@ -46,14 +47,18 @@ pub struct Door {
     config: Config,
     env: Env,
     machine: Arc<Machine>,
+    started: Timestamp,
     gateway: OnceLock<Arc<Gateway>>,
+    calls: Arc<Calls>,
     refused: AtomicU64,
 }
 
 impl Door {
     /// A door that is shut.
     pub fn new(config: Config, env: Env, machine: Arc<Machine>) -> Self {
-        Self { config, env, machine, gateway: OnceLock::new(), refused: AtomicU64::new(0) }
+        let (gateway, calls, refused) = (OnceLock::new(), Arc::default(), AtomicU64::new(0));
+        let started = env.clock.now();
+        Self { config, env, machine, started, gateway, calls, refused }
     }
 
     /// The effective settings.
@@ -64,6 +69,21 @@ impl Door {
     /// Clock and random source.
     pub fn env(&self) -> &Env {
         &self.env
+    }
+
+    /// When the service started.
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// The cipher machine behind it.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Where every call is counted.
+    pub fn calls(&self) -> &Arc<Calls> {
+        &self.calls
     }
 
     /// Opens the door, for good. Returns how many calls stood before it.
@@ -118,7 +138,8 @@ impl Door {
         let theirs = super::header(&request.headers, "ctyun-eop-request-id");
         let theirs = theirs.filter(|id| request.plane == Plane::OpenApi && (1..=128).contains(&id.len()));
         let request_id = theirs.map_or_else(|| self.new_id(), |id| Ok(id.to_owned()));
-        let describes = super::route(request).is_ok_and(|row| row.spec.name == DescribeSystem::SPEC.name);
+        let row = super::route(request).ok();
+        let describes = row.is_some_and(|row| row.spec.name == DescribeSystem::SPEC.name);
         let result = match describes {
             true => Ok(state.to_string()),
             false => {
@@ -126,6 +147,7 @@ impl Door {
                 Err(refusal)
             }
         };
+        self.calls.count(row, request.plane, result.as_ref().err(), Duration::ZERO);
         Reply { request_id: request_id.unwrap_or_default(), result }
     }
 

@@ -92,6 +92,11 @@ impl Replays {
         fingerprint
     }
 
+    /// How many request ids it remembers.
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).count
+    }
+
     /// Forgets ids whose date is out of every window.
     pub fn forget(&self, now: Timestamp) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).forget(now);

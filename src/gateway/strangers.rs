@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,6 +20,7 @@ const SOURCES_MAX: usize = 10_000;
 /// The counts of the current minute.
 pub struct Strangers {
     places: Arc<Semaphore>,
+    suppressed: AtomicU64,
     sources: Mutex<HashMap<Option<IpAddr>, Count>>,
 }
 
@@ -42,7 +44,8 @@ pub struct Suppressed {
 
 impl Default for Strangers {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)), sources: Mutex::default() }
+        let places = Arc::new(Semaphore::new(PLACES));
+        Self { places, suppressed: AtomicU64::new(0), sources: Mutex::default() }
     }
 }
 
@@ -50,6 +53,16 @@ impl Strangers {
     /// A place in the pool, if one is free.
     pub fn enter(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// How many places are taken.
+    pub fn taken(&self) -> usize {
+        PLACES - self.places.available_permits()
+    }
+
+    /// How many calls since start were only counted.
+    pub fn suppressed(&self) -> u64 {
+        self.suppressed.load(Ordering::Relaxed)
     }
 
     /// Whether this refusal gets a record of its own; otherwise it is counted.
@@ -65,6 +78,7 @@ impl Strangers {
         count.calls += 1;
         let recorded = count.calls <= RECORDS_PER_MINUTE;
         count.suppressed += u64::from(!recorded);
+        self.suppressed.fetch_add(u64::from(!recorded), Ordering::Relaxed);
         recorded
     }
 

@@ -39,6 +39,11 @@ impl Throttle {
         bucket.take(per_second, now).map_err(Error::Throttled)
     }
 
+    /// How many buckets are not known to be full.
+    pub fn buckets(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Forgets buckets that are full again.
     pub fn forget(&self, now: Duration) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, bucket| !bucket.is_full(now));

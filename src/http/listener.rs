@@ -7,6 +7,7 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_http::{ConnectionType, HttpService, Protocol, Request};
@@ -23,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::connections::{Connection, Connections, Place};
 use super::{adapter, health};
-use crate::gateway::Door;
+use crate::gateway::{Calls, Door};
 use crate::model::principal::Plane;
 
 /// A connection whose handshake is done, as the protocol takes it.
@@ -108,12 +109,14 @@ impl Listener {
         let protocol = Rc::new(protocol);
         let acceptor = TlsAcceptor::from(self.tls);
         let connections = Connections::new(self.places, idle + head);
+        let calls = Arc::clone(self.door.calls());
         Ok(fn_service(move |stream: TcpStream| {
             let place = connections.enter();
             let (acceptor, protocol, slot) = (acceptor.clone(), Rc::clone(&protocol), Rc::clone(&slot));
+            let calls = Arc::clone(&calls);
             async move {
                 if let Some(place) = place {
-                    converse(&place, stream, head, &acceptor, &*protocol, &slot).await;
+                    converse(&place, stream, head, &acceptor, &*protocol, &slot, &calls).await;
                 }
                 Ok(())
             }
@@ -135,14 +138,32 @@ async fn converse(
     acceptor: &TlsAcceptor,
     protocol: &impl Service<Opened>,
     slot: &Slot,
+    calls: &Arc<Calls>,
 ) {
     let connection = place.connection();
     let peer = stream.peer_addr().ok();
     let _ = stream.set_nodelay(true);
     let handshake = connection.run(timeout(head, acceptor.accept(stream))).await;
     let Some(Ok(Ok(stream))) = handshake else { return };
+    let _counted = Counted::open(calls);
     slot.set(Some(Rc::clone(connection)));
     let conversation = protocol.call((stream, Protocol::Http1, peer));
     // How it ended is of no interest: a client may hang up at any time.
     let _ = connection.run(conversation).await;
+}
+
+/// Counts a connection as long as it is open.
+struct Counted(Arc<Calls>);
+
+impl Counted {
+    fn open(calls: &Arc<Calls>) -> Self {
+        calls.connections.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(calls))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }

@@ -6,6 +6,7 @@ mod connections;
 mod envelope;
 mod health;
 mod listener;
+mod metrics;
 mod tls;
 
 use std::net::{SocketAddr, TcpListener};
@@ -34,22 +35,28 @@ pub struct Listeners {
     /// Where access points listen.
     pub access_point: SocketAddr,
     handle: ServerHandle,
+    metrics: Option<metrics::Listener>,
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address);
+    listener.map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))
 }
 
 impl Listeners {
-    /// Binds both addresses and starts to serve.
+    /// Binds the addresses and starts to serve.
     pub fn start(door: &Arc<Door>) -> Result<Self> {
         let config = door.config();
         let certificate =
             tls::server_config(&config.data.join("tls"), &config.tls.names, door.env().clock.now())?;
-        let certificate = Arc::new(certificate);
-        let bind = |address: SocketAddr| {
-            let listener = TcpListener::bind(address);
-            listener.map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))
-        };
         let (openapi, access_point) = (bind(config.openapi.listen)?, bind(config.access_point.listen)?);
         let address = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let (openapi_address, access_point_address) = (address(&openapi)?, address(&access_point)?);
+        let metrics = config.metrics.listen;
+        let metrics = metrics
+            .map(|address| metrics::Listener::start(door, address, certificate.clone()))
+            .transpose()?;
+        let certificate = Arc::new(certificate);
         let workers = match config.http.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             number => number,
@@ -70,12 +77,20 @@ impl Listeners {
             .run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Ok(Self { openapi: openapi_address, access_point: access_point_address, handle })
+        Ok(Self { openapi: openapi_address, access_point: access_point_address, handle, metrics })
+    }
+
+    /// Where metrics are read, if they are on.
+    pub fn metrics_url(&self) -> Option<String> {
+        self.metrics.as_ref().map(|listener| listener.url.clone())
     }
 
     /// Stops accepting and waits for the calls in flight.
     pub async fn stop(self) {
         self.handle.stop(true).await;
+        if let Some(listener) = self.metrics {
+            listener.handle.stop(false).await;
+        }
     }
 }
 

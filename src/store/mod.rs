@@ -4,6 +4,7 @@
 
 mod backend;
 mod changes;
+mod figures;
 mod file;
 mod heads;
 mod lock;
@@ -22,11 +23,12 @@ use redb::{Builder, ReadTransaction, ReadableTable};
 use tokio::sync::{mpsc, oneshot};
 
 pub use changes::{Changes, Remembered, TokenKey};
+pub use figures::CommitFigures;
 pub use file::Condition;
 pub use heads::HeadsFile;
 pub use lock::DirectoryLock;
 pub use trail::{Anchor, Block, Check, Found, Query, Trail, TrailEdit, day};
-pub use writer::{CommitFigures, Entry, EopTrace};
+pub use writer::{Entry, EopTrace};
 
 use crate::config;
 use crate::env::{Env, Timestamp};
@@ -181,6 +183,7 @@ impl Store {
             Arc::clone(&file),
             sealer.clone(),
             installation,
+            env.clock.clone(),
             Arc::clone(&figures),
             reserve,
             std::time::Duration::from_millis(settings.reopen_milliseconds),
@@ -231,6 +234,13 @@ impl Store {
     /// Commits, records and time spent in commits since start.
     pub fn figures(&self) -> &CommitFigures {
         &self.inner.figures
+    }
+
+    /// How many calls hold a place in the writer's queue, and how many there are.
+    pub fn places(&self) -> (usize, usize) {
+        // One is kept for the order to end.
+        let most = self.queue.max_capacity() - 1;
+        (most.saturating_sub(self.queue.capacity()), most)
     }
 
     /// Tells the writer to commit what is queued, to close the file and to end. Later calls are answered that the store

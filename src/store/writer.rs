@@ -9,13 +9,13 @@
 mod recovery;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::changes::{Changes, Edit, Remembered, TokenKey};
+use super::figures::CommitFigures;
 use super::file::{Condition, DatabaseFile, FAILED, guarded};
 use super::reserve::Reserve;
 use super::sealer::Sealer;
@@ -23,14 +23,14 @@ use super::tables::{
     self, AUDIT, COUNTS, DUE, EXPIRY, LISTS, RECORDS, RECORDS_NAME, REPLAYS, TOKENS, TOKENS_NAME, ZONES,
 };
 use super::trail;
-use crate::env::Timestamp;
+use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
 use crate::model::audit::{self, BlockHeader, Draft, Hash};
 use crate::model::signature::WINDOW_SECONDS;
 
 /// Calls in one transaction at most.
-const GROUP_MAX: usize = 1024;
+pub(super) const GROUP_MAX: usize = 1024;
 
 /// Groups of this size on are a sign of load.
 const GATHER_FROM: usize = 16;
@@ -81,29 +81,11 @@ pub(super) struct Member {
     pub reply: oneshot::Sender<Result<Result<()>>>,
 }
 
-/// Figures of the writer since start.
-#[derive(Default)]
-pub struct CommitFigures {
-    commits: AtomicU64,
-    records: AtomicU64,
-}
-
-impl CommitFigures {
-    /// Commits.
-    pub fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
-    }
-
-    /// Audit records.
-    pub fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
-    }
-}
-
 pub(super) struct Writer {
     file: Arc<DatabaseFile>,
     sealer: Sealer,
     installation: [u8; 16],
+    clock: Clock,
     figures: Arc<CommitFigures>,
     reserve: Reserve,
     /// The pause before the file is opened again for the first time.
@@ -138,16 +120,18 @@ impl Writer {
         file: Arc<DatabaseFile>,
         sealer: Sealer,
         installation: [u8; 16],
+        clock: Clock,
         figures: Arc<CommitFigures>,
         reserve: Reserve,
         pause: Duration,
     ) -> Result<Self> {
         let tail = Tail::read(&file, &sealer)?;
+        figures.note_sequence(tail.next_sequence - 1);
         let compressor = zstd::bulk::Compressor::new(1).map_err(Error::internal)?;
         if !reserve.is_held() {
             file.set_condition(Condition::Reduced);
         }
-        Ok(Self { file, sealer, installation, figures, reserve, pause, tail, trimmed: 0, compressor })
+        Ok(Self { file, sealer, installation, clock, figures, reserve, pause, tail, trimmed: 0, compressor })
     }
 
     /// Whether the run before this one ended without an orderly stop. Only before the first commit.
@@ -216,6 +200,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(event = "commit", cause = ?error, "the store failed");
+                self.figures.note_failure();
                 self.file.set_condition(Condition::Failed);
                 group.into_iter().for_each(|member| refuse(member, Error::OutcomeUnknown));
                 Err(error)
@@ -233,6 +218,7 @@ impl Writer {
 
     /// One transaction for the whole group; returns each member's verdict.
     fn commit(&mut self, group: &[Member]) -> Result<Vec<Result<()>>> {
+        let since = self.clock.monotonic();
         let transaction = self.begin()?;
         let verdicts = self.write_changes(&transaction, group)?;
         self.write_eop(&transaction, group).map_err(Error::internal)?;
@@ -245,8 +231,9 @@ impl Writer {
         }
         transaction.commit().map_err(Error::internal)?;
         self.tail = Tail { next_sequence, head, running: true };
-        self.figures.commits.fetch_add(1, Ordering::Relaxed);
-        self.figures.records.fetch_add(group.len() as u64, Ordering::Relaxed);
+        let took = self.clock.monotonic().saturating_sub(since);
+        self.figures.note_commit(took, group.len());
+        self.figures.note_sequence(next_sequence - 1);
         Ok(verdicts)
     }
 

@@ -1,4 +1,5 @@
-//! What is refused, with which code, and that a refusal changes nothing and leaves exactly one audit record.
+//! What is refused beside what every operation refuses alike (`refusals.rs`), with which code, and that a refusal changes
+//! nothing and leaves exactly one audit record.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -82,76 +83,6 @@ impl Ledger {
             assert_eq!(recorded.get(&id), Some(&vec![code]), "request {id}");
         }
     }
-}
-
-/// An operation with its required fields: path, a good body, whether access points reach it, fields with their codes.
-type Required = (&'static str, Value, bool, Vec<(&'static str, &'static str)>);
-
-/// Every operation that has required fields.
-fn required(key: &Value, point: &Value) -> Vec<Required> {
-    let cmk = ("cmkUuid", "KMS.0102");
-    vec![
-        ("/cmkManage/enableKey", json!({"cmkUuid": key}), true, vec![cmk]),
-        ("/cmkManage/disableKey", json!({"cmkUuid": key}), true, vec![cmk]),
-        ("/keyManage/describeKey", json!({"cmkUuid": key}), true, vec![cmk]),
-        (
-            "/keyName/createAlias",
-            json!({"cmkUuid": key, "aliasName": "alias/new"}),
-            true,
-            vec![cmk, ("aliasName", "KMS.0103")],
-        ),
-        ("/keyName/deleteAlias", json!({"aliasName": "alias/mine"}), true, vec![("aliasName", "KMS.0103")]),
-        (ENCRYPT, json!({"cmkUuid": key, "plaintext": "AA=="}), true, vec![cmk, ("plaintext", "KMS.0107")]),
-        (DECRYPT, json!({"ciphertextBlob": "AA=="}), true, vec![("ciphertextBlob", "KMS.0108")]),
-        ("/keyCompute/generateDataKey", json!({"cmkUuid": key}), true, vec![cmk]),
-        ("/keyCompute/generateDataKeyWithoutPlaintext", json!({"cmkUuid": key}), true, vec![cmk]),
-        ("/get/hmaccompute", json!({"cmkUuid": key, "input": "a"}), true, vec![cmk, ("input", "KMS.0101")]),
-        ("/get/messageDigest", json!({"input": "a"}), true, vec![("input", "KMS.0101")]),
-        ("/userAk/createUserAk", json!({"accessPointId": point}), false, vec![("accessPointId", "KMS.0101")]),
-        ("/userAk/listUserAk", json!({"accessPointId": point}), false, vec![("accessPointId", "KMS.0101")]),
-        ("/account/createAccount", json!({"name": "n"}), false, vec![("name", "KMS.0101")]),
-    ]
-}
-
-/// Runs one request on the planes that the operation reaches.
-fn refuse_where_reached(ledger: &mut Ledger, both: bool, path: &str, body: &Value, code: &str) {
-    if both {
-        return ledger.refuse_on_both(path, body, code);
-    }
-    let answer = ledger.admin.call(path, body.clone());
-    ledger.refuse(&answer, &[code], &format!("OpenAPI {path} {body}"));
-}
-
-#[test]
-fn a_required_field_that_is_absent_empty_or_null_has_its_published_code() {
-    let mut ledger = Ledger::open();
-    for (path, good, both, fields) in required(&ledger.key, &ledger.service.first["accessPointId"]) {
-        for (field, code) in fields {
-            let mut body = good.clone();
-            body.as_object_mut().unwrap().remove(field);
-            refuse_where_reached(&mut ledger, both, path, &body, code);
-            for nothing in [json!(""), Value::Null] {
-                body[field] = nothing;
-                refuse_where_reached(&mut ledger, both, path, &body, code);
-            }
-        }
-    }
-    ledger.close();
-}
-
-#[test]
-fn a_required_field_of_the_wrong_type_is_refused() {
-    let mut ledger = Ledger::open();
-    for (path, good, both, fields) in required(&ledger.key, &ledger.service.first["accessPointId"]) {
-        for (field, _) in fields {
-            for wrong in [json!(7), json!(true), json!([1]), json!({"a": "b"})] {
-                let mut body = good.clone();
-                body[field] = wrong;
-                refuse_where_reached(&mut ledger, both, path, &body, "KMS.9020");
-            }
-        }
-    }
-    ledger.close();
 }
 
 #[test]

@@ -173,8 +173,13 @@ impl Service {
         change(&mut config);
         let (clock, entropy) = (Clock::manual(START), Arc::new(Recorder::default()));
         let nowhere = String::new;
-        let ready =
-            ReadyLine { event: nowhere(), openapi: nowhere(), access_point: nowhere(), console: nowhere() };
+        let ready = ReadyLine {
+            event: nowhere(),
+            openapi: nowhere(),
+            access_point: nowhere(),
+            console: nowhere(),
+            metrics: None,
+        };
         Self { _directory: directory, config, clock, entropy, ready, first: Value::Null, disk, running: None }
     }
 

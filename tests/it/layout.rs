@@ -22,7 +22,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Envelopes have the form that the settings say; certificates are dated.
     ("http", &["gateway", "config", "model", "error", "env"]),
     ("cron", &["gateway", "ops", "model", "ids", "error"]),
-    ("gateway", &["catalog", "ops", "app", "api", "store", "config", "model", "ids", "error", "env"]),
+    (
+        "gateway",
+        &["catalog", "ops", "app", "api", "store", "config", "model", "ids", "error", "env", "histogram"],
+    ),
     ("catalog", &["ops", "api", "model", "error"]),
     ("ops", &["app", "api", "store", "model", "ids", "error", "env"]),
     ("app", &["actors", "store", "config", "model", "ids", "error", "env"]),
@@ -30,13 +33,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("actors", &["api", "store", "model", "error"]),
     // A call carries its audit record to the store.
     ("api", &["store", "model", "ids", "error", "env"]),
-    ("store", &["config", "model", "ids", "error", "env"]),
+    ("store", &["config", "model", "ids", "error", "env", "histogram"]),
     // Rates are a model; their figures are settings.
     ("config", &["model"]),
     ("model", &["ids", "error", "env"]),
     ("ids", &[]),
     ("error", &[]),
     ("env", &[]),
+    ("histogram", &[]),
 ];
 
 /// Who names the cipher machine's types. `env` hands it entropy, `api` puts what it released on the wire, `gateway`
@@ -317,6 +321,13 @@ fn only_the_listeners_know_actix_web() {
     }
 }
 
+#[test]
+fn only_the_gateway_knows_the_form_of_metrics() {
+    for word in ["prometheus_client", "procfs"] {
+        only(word, &["src/gateway/metrics.rs"]);
+    }
+}
+
 /// `app` hands an arbiter on, `server` and `serve` make arbiters and the system.
 #[test]
 fn only_actors_and_those_who_start_them_know_actix() {
@@ -479,9 +490,15 @@ fn readme_calls_operations_that_exist_and_lists_all() {
 #[test]
 fn documents_name_settings_that_exist() {
     let defaults: toml::Table = DEFAULT.parse().unwrap();
-    for name in
-        ["README.md", "OPERATIONS.md", "ARCHITECTURE.md", "config/default.toml", "config/example.toml"]
-    {
+    for name in [
+        "README.md",
+        "OPERATIONS.md",
+        "ARCHITECTURE.md",
+        "Dockerfile",
+        "config/default.toml",
+        "config/example.toml",
+        "config/yaoku.service",
+    ] {
         let text = document(name);
         for tail in mentions(&text, "YAOKU_", |c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
             let variable = (format!("YAOKU_{tail}").into(), "?".into());

@@ -64,6 +64,7 @@ impl Writer {
     fn reopen(&mut self) -> Result<()> {
         self.file.reopen()?;
         self.tail = Tail::read(&self.file, &self.sealer)?;
+        self.figures.note_sequence(self.tail.next_sequence - 1);
         self.trimmed = 0;
         self.file.next_epoch();
         let reduced = !self.reserve.is_held();

@@ -1,0 +1,89 @@
+//! What the writer counts and measures of its commits. It alone adds; whoever asks reads without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::writer::GROUP_MAX;
+use crate::histogram::Histogram;
+
+/// Upper bounds of the buckets of commit times, in nanoseconds: 50 µs to 5 s.
+static TIMES: [u64; 16] = [
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+];
+/// Upper bounds of the buckets of group sizes.
+static SIZES: [u64; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, GROUP_MAX as u64];
+
+/// Figures of the writer since start.
+pub struct CommitFigures {
+    times: Histogram<16>,
+    sizes: Histogram<11>,
+    failures: AtomicU64,
+    sequence: AtomicU64,
+}
+
+impl Default for CommitFigures {
+    fn default() -> Self {
+        let (failures, sequence) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { times: Histogram::new(&TIMES), sizes: Histogram::new(&SIZES), failures, sequence }
+    }
+}
+
+impl CommitFigures {
+    pub(super) fn note_commit(&self, took: Duration, calls: usize) {
+        self.times.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.sizes.add(calls as u64);
+    }
+
+    pub(super) fn note_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_sequence(&self, last: u64) {
+        self.sequence.store(last, Ordering::Relaxed);
+    }
+
+    /// Commits.
+    pub fn commits(&self) -> u64 {
+        self.sizes.count()
+    }
+
+    /// Nanoseconds of each commit, from the first write until it was durable.
+    pub fn times(&self) -> &Histogram<16> {
+        &self.times
+    }
+
+    /// Calls in each commit.
+    pub fn sizes(&self) -> &Histogram<11> {
+        &self.sizes
+    }
+
+    /// Commits that failed.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Number of the last audit record that is durable, from the first one of the installation on.
+    pub fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// Audit records.
+    pub fn records(&self) -> u64 {
+        self.sizes.sum()
+    }
+}
