@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
+use crate::error::Result;
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, UserId};
 use crate::model::record::{Kind, List, Listing, Record};
 
@@ -54,6 +55,18 @@ impl Credential {
     /// The credentials of one person, oldest first.
     pub fn of_user(id: UserId) -> List {
         List::of(Kind::Credential, Kind::User, id.as_bytes())
+    }
+
+    /// Has the credential accepted again; one that is accepted stays so.
+    pub fn enable(&mut self) -> Result<()> {
+        self.status = CredentialStatus::Enabled;
+        Ok(())
+    }
+
+    /// Has the credential refused; one that is refused stays so.
+    pub fn disable(&mut self) -> Result<()> {
+        self.status = CredentialStatus::Disabled;
+        Ok(())
     }
 
     /// Puts the secret's new wrapped form in place of the one that it was made from, if it still has that.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
+mod aliases;
 mod audit;
 mod audit_manipulation;
 mod audit_proof;
@@ -11,6 +12,7 @@ mod bit_rot;
 mod broken_settings;
 mod canaries;
 mod command_line;
+mod credentials;
 mod disk;
 mod eop;
 mod faults;
@@ -22,10 +24,13 @@ mod layout;
 mod ledger;
 mod life;
 mod operations;
+mod planted;
 mod power_cut;
 mod program;
+mod re_encrypt;
 mod recovery;
 mod self_test;
+mod tags;
 mod tenants;
 mod witness;
 mod wrapping_key;
