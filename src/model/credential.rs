@@ -98,3 +98,32 @@ impl Record for Credential {
         vec![Listing::by_creation(list, self.created, self.id.as_bytes())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switching_a_credential_twice_is_switching_it_once() {
+        let mut header = vec![1; 153];
+        header[..5].copy_from_slice(b"YKWK\x01");
+        (header[21], header[58], header[59], header[60]) = (2, 3, 2, 0);
+        let made = Credential {
+            id: AccessKeyId::from_bytes([1; 16]),
+            account: AccountId::from_bytes([2; 16]),
+            holder: Holder::AccessPoint(AccessPointId::from_bytes([3; 16])),
+            secret: WrappedKey::from_bytes(header).unwrap(),
+            status: CredentialStatus::Enabled,
+            created: Timestamp::from_seconds(0),
+        };
+        let mut credential = made.clone();
+        for _ in 0..2 {
+            credential.disable().unwrap();
+            assert_eq!(credential.status, CredentialStatus::Disabled);
+        }
+        for _ in 0..2 {
+            credential.enable().unwrap();
+            assert!(credential == made);
+        }
+    }
+}

@@ -91,25 +91,24 @@ pub struct TagFilter {
 }
 
 impl TagFilter {
-    /// Reads the three fields of a list request: a key, its value, and tags that must all be there.
-    pub fn new(key: Option<TagKey>, value: Option<TagValue>, all: Tags) -> Result<Self> {
-        match (&key, &value) {
-            (None, Some(_)) => Err(Error::invalid("tagValue", "needs a tagKey beside it")),
-            (Some(_), _) | (None, None) => Ok(Self { key, value, all }),
-        }
+    /// Reads the three fields of a list request: one tag by its key, its value or both, and tags that must all be there.
+    pub fn new(key: Option<TagKey>, value: Option<TagValue>, all: Tags) -> Self {
+        Self { key, value, all }
     }
 
     /// Whether every resource passes.
     pub fn is_open(&self) -> bool {
-        self.key.is_none() && self.all.is_empty()
+        self.key.is_none() && self.value.is_none() && self.all.is_empty()
     }
 
     /// Whether a resource with these tags passes.
     pub fn matches(&self, tags: &Tags) -> bool {
-        let named = self.key.as_ref().is_none_or(|key| {
-            tags.value(key).is_some_and(|found| self.value.as_ref().is_none_or(|value| value == found))
-        });
-        named && self.all.iter().all(|tag| tags.value(&tag.tag_key) == Some(&tag.tag_value))
+        let asked = |tag: &Tag| {
+            self.key.as_ref().is_none_or(|key| *key == tag.tag_key)
+                && self.value.as_ref().is_none_or(|value| *value == tag.tag_value)
+        };
+        let one = (self.key.is_none() && self.value.is_none()) || tags.iter().any(asked);
+        one && self.all.iter().all(|tag| tags.value(&tag.tag_key) == Some(&tag.tag_value))
     }
 }
 
@@ -144,7 +143,7 @@ mod tests {
         let filter = |key: Option<&str>, value: Option<&str>, all: &[(&str, &str)]| {
             let text = |text: &str| Text::new(text).unwrap();
             let value = value.map(|text| Text::new(text).unwrap());
-            TagFilter::new(key.map(text), value, tags(all)).unwrap().matches(&held)
+            TagFilter::new(key.map(text), value, tags(all)).matches(&held)
         };
         assert!(filter(None, None, &[]) && filter(Some("team"), None, &[]));
         assert!(
@@ -152,6 +151,7 @@ mod tests {
         );
         assert!(!filter(Some("other"), None, &[]) && !filter(Some("team"), Some("order"), &[]));
         assert!(!filter(None, None, &[("team", "orders"), ("more", "")]));
-        assert!(TagFilter::new(None, Some(Text::new("orders").unwrap()), Tags::default()).is_err());
+        assert!(filter(None, Some("orders"), &[]) && filter(None, Some(""), &[]));
+        assert!(!filter(None, Some("team"), &[]) && !filter(Some("empty"), Some("orders"), &[]));
     }
 }

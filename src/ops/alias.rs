@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::KeyId;
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::key::Key;
+use crate::model::record::List;
 use crate::store::Changes;
 
 /// Gives a key a name.
@@ -178,14 +179,18 @@ impl Operation for ListAlias {
     type Output = AliasPage;
 
     async fn run(self, call: &Call, app: &App) -> Result<AliasPage> {
-        let (offset, limit) = (self.page.offset(), self.page.limit());
-        let list = Alias::of_account(call.account()?);
-        let found = match listed_service(call, app)? {
-            None => app.store.page(&list, offset, limit)?,
-            Some(service) => app.store.filter(&list, offset, limit, |alias: &Alias| {
+        let (offset, limit, account) = (self.page.offset(), self.page.limit(), call.account()?);
+        let list = Alias::of_account(account);
+        let mut found = app.store.page(&list, offset, limit)?;
+        // Counted after the page was read: a key that it shows is among those counted, or gone.
+        let keys = |list: List| app.store.count(&list);
+        if let Some(service) = listed_service(call, app)?
+            && keys(Key::of_instance(service))? != keys(Key::of_account(account))?
+        {
+            found = app.store.filter(&list, offset, limit, |alias: &Alias| {
                 Ok(app.store.get::<Key>(&alias.key)?.is_some_and(|key| key.instance == service))
-            })?,
-        };
+            })?;
+        }
         Ok(AliasPage::of(found, &self.page, &call.region))
     }
 }

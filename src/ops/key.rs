@@ -166,7 +166,7 @@ pub struct ListAliasKeys {
     pub project_id: Option<Description>,
     /// Only keys with a tag of this key.
     pub tag_key: Option<TagKey>,
-    /// Only keys whose tag of `tagKey` has this value.
+    /// Only keys with a tag of this value; of `tagKey`, if that is there.
     pub tag_value: Option<TagValue>,
     /// Only keys that carry all of these tags.
     #[serde(default)]
@@ -259,7 +259,7 @@ impl Operation for ListAliasKeys {
     async fn run(self, call: &Call, app: &App) -> Result<KeyPage> {
         let list = listed_keys(call, app)?;
         let (offset, limit) = (self.page.offset(), self.page.limit());
-        let tags = TagFilter::new(self.tag_key.clone(), self.tag_value.clone(), self.tags.clone())?;
+        let tags = TagFilter::new(self.tag_key.clone(), self.tag_value.clone(), self.tags.clone());
         let page = match self.is_filtered() || !tags.is_open() {
             true => {
                 let keep = |key: &Key| Ok(tags.matches(&key.tags) && self.keeps(key, app)?);

@@ -70,6 +70,7 @@ pub struct TagResources {
     /// 1 to 50 keys, by UUID or alias.
     pub resource_ids: ResourceIds,
     /// 1 to 20 tags for each of them.
+    #[schemars(extend("minItems" = 1))]
     pub tags: Tags,
 }
 
@@ -125,7 +126,7 @@ pub struct ListTagResources {
     pub resource_ids: Option<ResourceIds>,
     /// Only resources with a tag of this key.
     pub tag_key: Option<TagKey>,
-    /// Only resources whose tag of `tagKey` has this value.
+    /// Only resources with a tag of this value; of `tagKey`, if that is there.
     pub tag_value: Option<TagValue>,
     /// Only resources that carry all of these tags.
     #[serde(default)]
@@ -164,7 +165,7 @@ impl Operation for ListTagResources {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<TagResourcePage> {
-        let filter = TagFilter::new(self.tag_key, self.tag_value, self.tags)?;
+        let filter = TagFilter::new(self.tag_key, self.tag_value, self.tags);
         let keep = |key: &Key| !key.tags.is_empty() && filter.matches(&key.tags);
         let (offset, limit) = (self.page.offset(), self.page.limit());
         let (keys, total_count) = if self.resource_ids.is_some() {

@@ -2,6 +2,7 @@
 //! service of an account, and for keys in states that cannot be reached otherwise.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use yaoku::error::Error;
@@ -33,7 +34,7 @@ fn commit(service: &Service, changes: Changes) {
         user_agent: String::new(),
         request_id: new_id(),
         suppressed: None,
-        duration: std::time::Duration::ZERO,
+        duration: Duration::ZERO,
     };
     let store = service.app().store.clone();
     let entry = Box::new(Entry { draft, failure: None, changes, eop: EopTrace::default() });
@@ -50,6 +51,8 @@ pub fn second_service(service: &Service) -> Value {
     let instance = Instance {
         id: InstanceId::from_random([7; 6]),
         partition,
+        // The older one is the default.
+        created: START.after(Duration::from_secs(1)),
         ..Instance::clone(&app.instance(first).unwrap())
     };
     let mut changes = Changes::default();

@@ -127,6 +127,7 @@ fn resources_and_keys_are_listed_by_their_tags() {
         (json!({"tags": tags(&[("team", "a"), ("born", "yes")]).to_string()}), vec![&one]),
         (json!({"tags": tags(&[("team", "b"), ("born", "yes")])}), vec![]),
         (json!({"tagKey": "tea"}), vec![]),
+        (json!({"tagValue": "b"}), vec![&two]),
         (json!({"resourceIds": [two, three]}), vec![&two]),
         (json!({"resourceIds": ["alias/2", "alias/1", "alias/0", two]}), vec![&one, &two]),
         (json!({"resourceIds": [two, one], "tagKey": "born"}), vec![&one]),
@@ -142,11 +143,9 @@ fn resources_and_keys_are_listed_by_their_tags() {
     let expected = json!({"tagResources": [second], "pageNumber": 2, "pageSize": 1, "totalCount": 2});
     assert_eq!(page, expected);
     assert_eq!(admin.ok(LIST, json!({"pageSize": 1, "pageNumber": 2})), expected);
-    for (body, code) in [
-        (json!({"tagValue": "a"}), "KMS.9020"),
-        (json!({"resourceIds": [new_id()]}), "KMS.9001"),
-        (json!({"resourceType": "Cert"}), "KMS.9020"),
-    ] {
+    for (body, code) in
+        [(json!({"resourceIds": [new_id()]}), "KMS.9001"), (json!({"resourceType": "Cert"}), "KMS.9020")]
+    {
         assert_eq!(admin.refused(LIST, body.clone()), code, "{body}");
     }
     let counts = json!([
@@ -178,6 +177,7 @@ fn the_key_list_takes_the_same_filters_on_both_planes() {
             (json!({"tagKey": "empty", "tagValue": "", "aliasName": "alias/1"}), vec![&two]),
             (json!({"tags": tags(&[("team", "a"), ("born", "yes")]).to_string()}), vec![&one]),
             (json!({"tagKey": "team", "tagValue": "b"}), vec![]),
+            (json!({"tagValue": "yes"}), vec![&one]),
         ] {
             let page = call("/keyManage/listAliasKeys", filter.clone()).result();
             let found: Vec<&Value> =
@@ -188,7 +188,6 @@ fn the_key_list_takes_the_same_filters_on_both_planes() {
                 "{plane} {filter}"
             );
         }
-        assert_eq!(call("/keyManage/listAliasKeys", json!({"tagValue": "b"})).code(), "KMS.9020", "{plane}");
     }
 }
 

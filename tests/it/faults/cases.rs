@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use yaoku::api::Spec;
 use yaoku::app::App;
-use yaoku::ids::{AccessPointId, AccountId};
+use yaoku::ids::{AccessKeyId, AccessPointId, AccountId};
 use yaoku::model::access_point::AccessPoint;
 use yaoku::model::account::{Account, User};
 use yaoku::model::alias::Alias;
@@ -162,18 +162,29 @@ impl Tenant {
         all(app, &Key::of_account(self.account_id()))
     }
 
+    /// The credentials of its access point as they are stored.
+    pub fn credentials(&self, app: &App) -> Vec<Credential> {
+        let point: AccessPointId = serde_json::from_value(self.account["accessPointId"].clone()).unwrap();
+        all(app, &Credential::of_access_point(point))
+    }
+
+    /// Credentials that are held ready and not stored.
+    pub fn deleted(&self, app: &App) -> Vec<AccessKeyId> {
+        let gone = |id: &AccessKeyId| app.store.get::<Credential>(id).unwrap().is_none();
+        app.credentials.published().iter().map(|credential| credential.id).filter(gone).collect()
+    }
+
     /// Everything that is stored of the tenant; of an administrator's appliance, its tenants as well.
     pub fn facts(&self, app: &App) -> Facts {
         let mut facts = Facts::new();
         let account = self.account_id();
-        let point: AccessPointId = serde_json::from_value(self.account["accessPointId"].clone()).unwrap();
         note(&mut facts, "key", &self.keys(app));
         let aliases = all::<Alias>(app, &Alias::of_account(account));
         note(&mut facts, "alias", &aliases);
         let here = aliases.iter().filter(|alias| json!(alias.key) == self.key).count();
         assert_eq!(here, self.key_aliases(app), "the list of a key's aliases is in step");
         facts.insert("alias of the key".into(), here as i64);
-        note(&mut facts, "credential", &all::<Credential>(app, &Credential::of_access_point(point)));
+        note(&mut facts, "credential", &self.credentials(app));
         note(&mut facts, "access point", &all::<AccessPoint>(app, &AccessPoint::of_account(account)));
         if self.administers {
             let accounts = all::<Account>(app, &Account::all());
