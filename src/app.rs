@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix::ArbiterHandle;
-use firmware_sim::{Command, DevicePublicKey, DeviceSign, Machine, PartitionId, State};
+use firmware_sim::{Command, DevicePublicKey, DeviceSign, Machine, PartitionId, ReEncrypt, State};
 use tokio::sync::Semaphore;
 
 pub use crate::actors::Wrapping;
 use crate::actors::{CipherMachine, Keepers};
+use crate::api::Spec;
 use crate::config::Config;
 use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
@@ -31,6 +32,8 @@ const HASHES_WAITING: usize = 16;
 pub struct App {
     /// The effective settings.
     pub config: Config,
+    /// What can be called: the catalog without its code, which no operation may import.
+    pub operations: Vec<&'static Spec>,
     /// Clock and random source.
     pub env: Env,
     /// The cipher machine.
@@ -64,6 +67,7 @@ impl App {
     /// Puts the handles together. Must be called where actix runs; keepers live on `arbiter`.
     pub fn new(
         config: Config,
+        operations: Vec<&'static Spec>,
         env: Env,
         machine: Arc<Machine>,
         store: Store,
@@ -87,6 +91,7 @@ impl App {
             access_point_address: OnceLock::new(),
             store,
             config,
+            operations,
             env,
         }
     }
@@ -111,6 +116,17 @@ impl App {
         held: &Wrapping,
     ) -> Result<C::Reply> {
         self.machine.make(self.running_partition(instance)?, command, held).await
+    }
+
+    /// Encrypts a frame of one service anew in another or the same one, if both run.
+    pub fn re_encrypt(
+        &self,
+        source: InstanceId,
+        destination: InstanceId,
+        command: ReEncrypt,
+    ) -> Result<Vec<u8>> {
+        let (source, destination) = (self.running_partition(source)?, self.running_partition(destination)?);
+        Ok(self.machine.device().re_encrypt(source, destination, command)?)
     }
 
     fn running_partition(&self, instance: InstanceId) -> Result<PartitionId> {

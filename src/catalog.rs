@@ -79,28 +79,43 @@ operations! {
     ops::key::CreateKey: "createKey" ["/cmkManage/createKey"] "kms:cmk:create" Write KeyCreate BOTH Tenant "创建主密钥" "Create key";
     ops::key::EnableKey: "enableKey" ["/cmkManage/enableKey"] "kms:cmk:enable" Write KeyWrite BOTH Tenant "启用密钥" "Enable key";
     ops::key::DisableKey: "disableKey" ["/cmkManage/disableKey"] "kms:cmk:disable" Write KeyWrite BOTH Tenant "禁用密钥" "Disable key";
+    ops::key::UpdateKeyDescription: "updateKeyDescription" ["/keyManage/updateKeyDescription"] "kms:cmk:update" Write KeyWrite BOTH Tenant "修改密钥描述" "Update key description";
     ops::key::DescribeKey: "describeKey" ["/keyManage/describeKey"] "kms:cmk:describe" Read KeyRead BOTH Tenant "查询密钥详情" "Describe key";
     ops::key::ListAliasKeys: "listAliasKeys" ["/keyManage/listAliasKeys"] "kms:cmk:list" Read KeyRead BOTH Tenant "查询密钥列表" "List keys";
     // contract 5.2
     ops::alias::CreateAlias: "createAlias" ["/keyName/createAlias"] "kms:cmk:createAlias" Write KeyWrite BOTH Tenant "创建别名" "Create alias";
+    ops::alias::UpdateAlias: "updateAlias" ["/keyName/updateAlias"] "kms:cmk:updateAlias" Write KeyWrite BOTH Tenant "更新别名" "Update alias";
     ops::alias::DeleteAlias: "deleteAlias" ["/keyName/deleteAlias"] "kms:cmk:deleteAlias" Write KeyWrite BOTH Tenant "删除别名" "Delete alias";
+    ops::alias::ListAlias: "listAlias" ["/keyName/listAlias"] "kms:cmk:listAlias" Read KeyRead BOTH Tenant "查询别名列表" "List aliases";
+    ops::alias::ListAliasByUuid: "listAliasByUuid" ["/keyName/listAliasByUuid"] "kms:cmk:listAliasByUuid" Read KeyRead BOTH Tenant "查询密钥的别名" "List aliases of key";
     // contract 5.3; cron submits it
     ops::rotation::RotateDueKey: "rotateDueKey" [] "kms:cmk:rotate" Write Unlimited INTERNAL Tenant "自动轮转" "Rotate due key";
-    // contract 5.5; "/get/…" and the lower-case c of "certificatecompute" are the published paths
+    // contract 5.5; "/get/…", "/cmManage/…" and the lower-case c of "certificatecompute" are the published paths
     ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Tenant "加密" "Encrypt";
     ops::symmetric::Decrypt: "decrypt" ["/keyCompute/decrypt"] "kms:cmk:decrypt" Write Symmetric BOTH Tenant "解密" "Decrypt";
     ops::data_key::GenerateDataKey: "generateDataKey" ["/keyCompute/generateDataKey"] "kms:cmk:generateDataKey" Write Symmetric BOTH Tenant "生成数据密钥" "Generate data key";
     ops::data_key::GenerateDataKeyWithoutPlaintext: "generateDataKeyWithoutPlaintext" ["/keyCompute/generateDataKeyWithoutPlaintext"] "kms:cmk:generateDataKeyWithoutPlaintext" Write Symmetric BOTH Tenant "生成不含明文的数据密钥" "Generate data key without plaintext";
+    ops::re_encrypt::ReEncrypt: "reEncrypt" ["/cmManage/reEncrypt", "/cmkManage/reEncrypt", "/keyCompute/reEncrypt"] "kms:cmk:reEncrypt" Write Symmetric BOTH Tenant "密文转加密" "Re-encrypt";
+    ops::data_key::GetDataKey: "getDataKey" ["/keyCompute/getDataKey"] "kms:cmk:getDataKey" Read Symmetric BOTH Tenant "查询数据密钥详情" "Get data key";
     ops::integrity::HmacCompute: "hmaccompute" ["/get/hmaccompute"] "kms:cmk:hmaccompute" Write Integrity BOTH Tenant "计算消息认证码" "Compute HMAC-SM3";
     ops::integrity::MessageDigest: "messageDigest" ["/get/messageDigest"] "kms:cmk:messageDigest" Write Integrity BOTH Tenant "计算消息摘要" "Compute SM3 digest";
     ops::random::GetRandom: "getRandom" ["/certificatecompute/getRandom", "/certificateCompute/getRandom"] "kms:cert:getRandom" Write Random BOTH Tenant "获取随机数" "Get random bytes";
     // contract 5.10
     ops::access_point::ListApplicationAccessPoint: "listApplicationAccessPoint" ["/accessPoint/listApplicationAccessPoint"] "kms:accessPoint:listApplicationAccessPoint" Read OtherRead OPENAPI Tenant "查询应用接入点" "List access points";
+    ops::access_point::ListAllUri: "listAllUri" ["/accessPoint/listAllUri"] "kms:accessPoint:listAllUri" Read OtherRead OPENAPI Tenant "查询全部接口" "List operations of access points";
     ops::credential::CreateUserAk: "createUserAk" ["/userAk/createUserAk"] "kms:accessPoint:createUserAk" Write OtherWrite OPENAPI Tenant "创建接入点凭证" "Create access-point credential";
+    ops::credential::EnableUserAk: "enableUserAk" ["/userAk/enableUserAk"] "kms:accessPoint:enableUserAk" Write OtherWrite OPENAPI Tenant "启用接入点凭证" "Enable access-point credential";
+    ops::credential::DisableUserAk: "disableUserAk" ["/userAk/disableUserAk"] "kms:accessPoint:disableUserAk" Write OtherWrite OPENAPI Tenant "禁用接入点凭证" "Disable access-point credential";
+    ops::credential::DeleteUserAk: "deleteUserAk" ["/userAk/deleteUserAk"] "kms:accessPoint:deleteUserAk" Write OtherWrite OPENAPI Tenant "删除接入点凭证" "Delete access-point credential";
     ops::credential::ListUserAk: "listUserAk" ["/userAk/listUserAk"] "kms:accessPoint:listUserAk" Read OtherRead OPENAPI Tenant "查询接入点凭证" "List access-point credentials";
     // contract 5.13; the first one is what `yaoku init` submits
     ops::account::InitialiseAppliance: "initialiseAppliance" [] "iam:initialiseAppliance" Write Unlimited INTERNAL Administrator "初始化" "Initialise appliance";
     ops::account::CreateAccount: "createAccount" ["/account/createAccount"] "iam:createAccount" Write OtherWrite OPENAPI Administrator "创建账号" "Create account";
+    ops::account::ListAccount: "listAccount" ["/account/listAccount"] "iam:listAccount" Read OtherRead OPENAPI Administrator "查询账号列表" "List accounts";
+    ops::tag::TagResources: "tagResources" ["/tag/tagResources"] "iam:tagResources" Write OtherWrite OPENAPI Tenant "绑定标签" "Tag resources";
+    ops::tag::UntagResources: "untagResources" ["/tag/untagResources"] "iam:untagResources" Write OtherWrite OPENAPI Tenant "解绑标签" "Untag resources";
+    ops::tag::ListTagResources: "listTagResources" ["/tag/listTagResources"] "iam:listTagResources" Read OtherRead OPENAPI Tenant "查询资源标签" "List tagged resources";
+    ops::tag::ListTagKeys: "listTagKeys" ["/tag/listTagKeys"] "iam:listTagKeys" Read OtherRead OPENAPI Tenant "查询标签键" "List tag keys";
     ops::system::DescribeSystem: "describeSystem" ["/system/describeSystem"] "iam:describeSystem" Read OtherRead OPENAPI Tenant "查询系统信息" "Describe system";
     ops::system::RunSelfTest: "runSelfTest" ["/system/runSelfTest"] "iam:runSelfTest" Write OtherWrite OPENAPI Administrator "运行自检" "Run self-tests";
     // cron submits the last three
@@ -152,12 +167,44 @@ mod tests {
         for row in ROWS {
             assert!(row.spec.paths.is_empty() || !row.description().is_empty(), "{}", row.spec.name);
             for field in row.fields() {
+                assert!(!field.description().is_empty(), "{} {}: what is it?", row.spec.name, field.name);
                 let typed = field.schema.contains_key("type") || field.schema.contains_key("anyOf");
                 assert!(typed, "{} {}: {:?}", row.spec.name, field.name, field.schema);
                 let shown = field.required && !row.spec.paths.is_empty();
                 assert!(!shown || field.example().is_some(), "{} {}", row.spec.name, field.name);
             }
         }
+    }
+
+    /// Sends every required field by its example, and one field under another name.
+    #[test]
+    fn synonyms_are_read_as_the_field_itself() {
+        let mut synonyms = 0;
+        for row in ROWS {
+            let fields = row.fields();
+            let mut request = serde_json::Map::new();
+            for field in fields.iter().filter(|field| field.required) {
+                request.extend(field.example().map(|example| (field.name.clone(), example.clone())));
+            }
+            for field in &fields {
+                let names = field.schema.get("x-synonyms").and_then(|names| names.as_array());
+                for synonym in names.into_iter().flatten().filter_map(|name| name.as_str()) {
+                    let read = |request: &serde_json::Map<_, _>| {
+                        let fields = Fields::from_json(serde_json::to_string(request).unwrap().as_bytes());
+                        (row.prepare)(&fields.unwrap()).map(|_| ()).map_err(|error| error.wire().code)
+                    };
+                    let what = format!("{} {synonym}", row.spec.name);
+                    let mut renamed = request.clone();
+                    renamed.remove(&field.name);
+                    renamed.insert(synonym.into(), field.example().expect(&what).clone());
+                    assert_eq!(read(&renamed), Ok(()), "{what}");
+                    renamed.insert(synonym.into(), serde_json::json!([[]]));
+                    assert_eq!(read(&renamed), Err("KMS.9020"), "{what} is read at all");
+                    synonyms += 1;
+                }
+            }
+        }
+        assert!(synonyms > 10, "only {synonyms}");
     }
 
     #[test]

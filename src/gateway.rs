@@ -30,6 +30,7 @@ use crate::ids::InstanceId;
 use crate::model::access_point::AccessPoint;
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::audit::Draft;
+use crate::model::credential::Holder;
 use crate::model::instance::Instance;
 use crate::model::principal::{Audience, Plane, Principal};
 use crate::ops::Operation;
@@ -317,7 +318,7 @@ impl Gateway {
                     return Err(Error::AliasNotFound);
                 }
                 call.touch_owner(&key);
-                call.touch("Alias", name.as_str(), name.as_str());
+                call.touch_alias(alias);
                 Ok(())
             }
             Target::AccessPoint(id) => {
@@ -328,6 +329,16 @@ impl Gateway {
                     .ok_or(missing)?;
                 call.touch_instance(point.instance);
                 call.touch("AccessPoint", id.text(), point.name.as_str());
+                Ok(())
+            }
+            Target::Credential(id) => {
+                let missing = Error::ResourceNotFound("access key");
+                let holder = self.app.credentials.get(&id)?.map(|credential| credential.holder);
+                let Some(Holder::AccessPoint(point)) = holder else { return Err(missing) };
+                let point = self.app.access_points.get(&point)?;
+                let point = point.filter(|point| call.principal.sees(point.account, Some(point.instance)));
+                call.touch_instance(point.ok_or(missing)?.instance);
+                call.touch("Credential", id.text(), "");
                 Ok(())
             }
             Target::Service => {

@@ -16,6 +16,7 @@ use firmware_sim::{Machine, State};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::catalog;
 use crate::config::Config;
 use crate::cron::Cron;
 use crate::env::Env;
@@ -175,7 +176,8 @@ impl Core {
     ) -> Result<Self> {
         let (store, writer) = Store::open(&config.data, &machine, audit::heads(config)?, &config.store, env)?;
         let keepers = Arbiter::new();
-        let app = App::new(config.clone(), env.clone(), machine, store.clone(), &keepers.handle());
+        let specs = catalog::ROWS.iter().map(|row| row.spec).collect();
+        let app = App::new(config.clone(), specs, env.clone(), machine, store.clone(), &keepers.handle());
         match Gateway::new(Arc::new(app), calls) {
             Ok(gateway) => Ok(Self { gateway: Arc::new(gateway), keepers, store, writer, lock }),
             Err(error) => {

@@ -93,6 +93,11 @@ impl Frame {
         Ok(Self { name, bytes: bytes.into() })
     }
 
+    /// Whether bytes begin as every frame does: if they are none, they were one. No ciphertext of RSA or SM2 is likely to.
+    pub fn resembles(bytes: &[u8]) -> bool {
+        bytes.starts_with(&LENGTH_TEXT)
+    }
+
     /// The key and version that made the frame, by its own account.
     pub fn name(&self) -> KeyName {
         self.name

@@ -102,7 +102,7 @@ pub use crate::commands::keys::{GenerateKey, Rewrap};
 pub use crate::commands::mac::HmacSm3;
 pub use crate::commands::random::{RANDOM_BYTES_MAX, Random};
 pub use crate::commands::storage::{Open, PLACE_BYTES_MAX, SEALED_PLAINTEXT_BYTES_MAX, Seal};
-pub use crate::commands::symmetric::{Decrypt, Encrypt};
+pub use crate::commands::symmetric::{Decrypt, Encrypt, MeasureFrame, ReEncrypt};
 pub use crate::directories::Directories;
 pub use crate::entropy::{Entropy, EntropyFailed};
 pub use crate::fault::Fault;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use foldhash::{HashMap, HashMapExt as _};
 
 use crate::command::Command;
+use crate::commands::symmetric::ReEncrypt;
 use crate::custody;
 use crate::directories::Directories;
 use crate::entropy::Entropy;
@@ -204,7 +205,28 @@ impl Machine {
 
     /// Runs a command in a partition, on the calling thread.
     pub fn run<C: Command>(&self, partition: PartitionId, command: C) -> Result<C::Reply, Fault> {
-        let outcome = self.attempt(partition, command);
+        self.count(|| {
+            let partition = self.partition(partition)?;
+            self.attempt(|| command.execute(&partition))
+        })
+    }
+
+    /// Moves what a frame holds from one partition to another, on the calling thread. It is the only command that sees two
+    /// partitions, and it answers nothing but a frame of the account that the first one was bound to.
+    pub fn re_encrypt(
+        &self,
+        source: PartitionId,
+        destination: PartitionId,
+        command: ReEncrypt,
+    ) -> Result<Vec<u8>, Fault> {
+        self.count(|| {
+            let (source, destination) = (self.partition(source)?, self.partition(destination)?);
+            self.attempt(|| command.execute(&source, &destination))
+        })
+    }
+
+    fn count<T>(&self, run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        let outcome = self.check_operational().and_then(|()| run());
         self.commands_run.fetch_add(1, Ordering::Relaxed);
         if outcome.is_err() {
             self.faults.fetch_add(1, Ordering::Relaxed);
@@ -212,11 +234,9 @@ impl Machine {
         outcome
     }
 
-    fn attempt<C: Command>(&self, partition: PartitionId, command: C) -> Result<C::Reply, Fault> {
-        self.check_operational()?;
-        let partition = self.partition(partition)?;
+    fn attempt<T>(&self, execute: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         // A command owns its arguments and borrows keys it cannot change: a panic leaves nothing half done.
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| command.execute(&partition)));
+        let outcome = panic::catch_unwind(AssertUnwindSafe(execute));
         // Another command may have stopped the machine meanwhile: then this reply is not let out either.
         self.check_operational()?;
         outcome.unwrap_or(Err(Fault::Panicked))

@@ -2,20 +2,27 @@
 //! together with the call's audit record, and only then publishes the new state. Reading takes the published state
 //! without a hop, and never sees a state older than the last acknowledged change.
 
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context, Handler,
-    Message, WrapFuture,
+    Message, MessageResult, WrapFuture,
 };
-
 use foldhash::{HashMap, HashMapExt as _};
+use tokio::sync::oneshot;
 
 use crate::api::Call;
 use crate::error::{Error, Result};
 use crate::model::record::Record;
 use crate::store::{Changes, Entry, Place, Store};
+
+/// What is wrong when a keeper's record is not where it should be.
+const GONE: &str = "a record to be changed is gone";
+/// A keeper that ended while it was asked.
+const RELOADED: Error = Error::Unavailable("the record was just being reloaded; retry");
 
 /// All keepers of one kind of record.
 pub struct Keepers<R: Record>(Arc<Registry<R>>);
@@ -47,12 +54,14 @@ impl<R: Record> Clone for Slot<R> {
 /// The state that readers see.
 struct Published<R> {
     record: RwLock<Arc<R>>,
-    used: std::sync::atomic::AtomicBool,
+    used: AtomicBool,
+    /// Whether the record is gone: whoever still has the keeper must not bring it back.
+    retired: AtomicBool,
 }
 
 impl<R> Published<R> {
     fn read(&self) -> Arc<R> {
-        self.used.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.used.store(true, Ordering::Relaxed);
         self.peek()
     }
 
@@ -134,13 +143,106 @@ impl<R: Record> Keepers<R> {
             Ok(Outcome::Lost(error)) => Err(error),
             Ok(Outcome::NotRecorded(place, result)) => {
                 call.return_place(place);
-                result.map(Some)
+                result
             }
             Err(_) => {
                 self.0.forget(id, &slot.published);
-                Err(Error::Unavailable("the record was just being reloaded; retry"))
+                Err(RELOADED)
             }
         }
+    }
+
+    /// Changes several records in one transaction: all of them or none. `edit` checks and changes a copy of each. The new
+    /// states come in the order of the ids; `None` if one of the records is not there.
+    pub async fn change_all(
+        &self,
+        call: &Call,
+        ids: &[R::Id],
+        edit: impl Fn(&mut R) -> Result<()>,
+    ) -> Result<Option<Vec<Arc<R>>>> {
+        let Some(turns) = self.turns(ids).await? else { return Ok(None) };
+        let (mut changes, mut states) = (Changes::default(), HashMap::new());
+        for turn in &turns {
+            let mut after = R::clone(&turn.before);
+            edit(&mut after)?;
+            if after != *turn.before {
+                changes.replace(&*turn.before, &after, Error::internal(GONE))?;
+            }
+            states.insert(turn.id.clone(), Arc::new(after));
+        }
+        let all = ids.iter().filter_map(|id| states.get(id).cloned()).collect();
+        if !changes.is_empty() {
+            let publish = move || {
+                for turn in turns {
+                    if let Some(after) = states.remove(&turn.id) {
+                        turn.slot.published.write(after);
+                    }
+                }
+            };
+            self.commit(call, changes, publish).await?;
+        }
+        Ok(Some(all))
+    }
+
+    /// Removes a record, and its keeper with it; the removed state, or `None` if there was none. Calls that have read the
+    /// record already go on with what they read.
+    pub async fn retire(&self, call: &Call, id: &R::Id) -> Result<Option<Arc<R>>> {
+        let Some(turn) = self.turns(std::slice::from_ref(id)).await?.and_then(|mut turns| turns.pop()) else {
+            return Ok(None);
+        };
+        let (before, registry, mut changes) =
+            (Arc::clone(&turn.before), Arc::clone(&self.0), Changes::default());
+        changes.remove(&*before, Error::internal(GONE))?;
+        let forget = move || {
+            turn.slot.published.retired.store(true, Ordering::Release);
+            registry.forget(&turn.id, &turn.slot.published);
+        };
+        self.commit(call, changes, forget).await?;
+        Ok(Some(before))
+    }
+
+    /// Has each record's keeper wait for this call. All calls ask in the order of the ids, so none waits for another in a
+    /// circle.
+    async fn turns(&self, ids: &[R::Id]) -> Result<Option<Vec<TurnOf<R>>>> {
+        let mut ids = ids.to_vec();
+        ids.sort_by_cached_key(R::id_bytes);
+        ids.dedup();
+        let mut turns = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(slot) = self.slot(&id)? else { return Ok(None) };
+            let (end, ended) = oneshot::channel();
+            match slot.keeper.send(Turn { ended, record: PhantomData }).await {
+                Ok(Some(before)) => turns.push(TurnOf { id, slot, before, _end: end }),
+                Ok(None) => return Ok(None),
+                Err(_) => {
+                    self.0.forget(&id, &slot.published);
+                    return Err(RELOADED);
+                }
+            }
+        }
+        Ok(Some(turns))
+    }
+
+    /// Commits what keepers wait for, and publishes it while they still do. In a task of its own: a commit that is under
+    /// way ends, and is published, whatever becomes of the caller.
+    async fn commit(
+        &self,
+        call: &Call,
+        changes: Changes,
+        publish: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        let place = call.take_place().ok_or_else(|| Error::internal("a call commits once"))?;
+        let (entry, store) = (call.entry(changes, None), self.0.store.clone());
+        let commit = tokio::spawn(async move {
+            let verdict = store.record(place, entry).await;
+            if let Ok(Ok(())) = verdict {
+                publish();
+            }
+            verdict
+        });
+        let verdict = commit.await.map_err(Error::internal)??;
+        call.note_recorded();
+        verdict
     }
 
     /// The active slot of a record; activates it if need be. The store is read under the lock, so that nobody can
@@ -165,7 +267,8 @@ impl<R: Record> Keepers<R> {
         let Some(record) = self.0.store.get::<R>(id)? else { return Ok(None) };
         let published = Arc::new(Published {
             record: RwLock::new(Arc::new(record)),
-            used: std::sync::atomic::AtomicBool::new(true),
+            used: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
         });
         let keeper =
             Keeper { id: id.clone(), published: Arc::clone(&published), registry: Arc::clone(&self.0) };
@@ -186,6 +289,14 @@ impl<R: Record> Registry<R> {
     }
 }
 
+/// A keeper that waits for a call, and what it publishes meanwhile. Dropping this ends the wait.
+struct TurnOf<R: Record> {
+    id: R::Id,
+    slot: Slot<R>,
+    before: Arc<R>,
+    _end: oneshot::Sender<()>,
+}
+
 /// The actor that owns one record.
 struct Keeper<R: Record> {
     id: R::Id,
@@ -199,7 +310,7 @@ impl<R: Record> Actor for Keeper<R> {
     fn started(&mut self, context: &mut Self::Context) {
         let idle = self.registry.idle;
         context.run_interval(idle, |keeper, context| {
-            if !keeper.published.used.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            if !keeper.published.used.swap(false, Ordering::Relaxed) {
                 keeper.registry.forget(&keeper.id, &keeper.published);
                 context.stop();
             }
@@ -209,6 +320,29 @@ impl<R: Record> Actor for Keeper<R> {
     /// A keeper that ends for whatever reason, a panic included, makes room for the next activation.
     fn stopped(&mut self, _: &mut Self::Context) {
         self.registry.forget(&self.id, &self.published);
+    }
+}
+
+/// Asks a keeper to do nothing else until the call that asks is done with the record; answers the state, unless the record
+/// is gone.
+struct Turn<R> {
+    ended: oneshot::Receiver<()>,
+    record: PhantomData<R>,
+}
+
+impl<R: Record> Message for Turn<R> {
+    type Result = Option<Arc<R>>;
+}
+
+impl<R: Record> Handler<Turn<R>> for Keeper<R> {
+    type Result = MessageResult<Turn<R>>;
+
+    fn handle(&mut self, turn: Turn<R>, context: &mut Context<Self>) -> Self::Result {
+        if self.published.retired.load(Ordering::Acquire) {
+            return MessageResult(None);
+        }
+        context.wait(turn.ended.into_actor(self).map(|_, _, _| ()));
+        MessageResult(Some(self.published.read()))
     }
 }
 
@@ -226,8 +360,9 @@ enum Outcome<R> {
     Recorded(Result<Arc<R>>),
     /// The store failed; nothing is known to be recorded, and the next epoch has another keeper.
     Lost(Error),
-    /// Nothing was committed; the place is still there for the record of the refusal, or of a change that was none.
-    NotRecorded(Place, Result<Arc<R>>),
+    /// Nothing was committed; the place is still there for the record of the refusal, or of a change that was none. `None`:
+    /// the record is gone.
+    NotRecorded(Place, Result<Option<Arc<R>>>),
 }
 
 impl<R: Record> Message for Change<R> {
@@ -242,16 +377,19 @@ impl<R: Record> Handler<Change<R>> for Keeper<R> {
         let published = Arc::clone(&self.published);
         let commit = async move {
             let Change { place, mut entry, edit } = change;
+            if published.retired.load(Ordering::Acquire) {
+                return Outcome::NotRecorded(place, Ok(None));
+            }
             let before = published.read();
             let mut after = R::clone(&before);
             if let Err(error) = edit(&mut after) {
                 return Outcome::NotRecorded(place, Err(error));
             }
             if after == *before && entry.changes.is_empty() {
-                return Outcome::NotRecorded(place, Ok(before));
+                return Outcome::NotRecorded(place, Ok(Some(before)));
             }
             if after != *before
-                && let Err(error) = entry.changes.replace(&*before, &after)
+                && let Err(error) = entry.changes.replace(&*before, &after, Error::internal(GONE))
             {
                 return Outcome::NotRecorded(place, Err(error));
             }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::spec::Spec;
 use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::ids::{AccessPointId, AccountId, InstanceId, KeyId};
-use crate::model::alias::{AliasName, KeyRef};
+use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, KeyId};
+use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::audit::Draft;
 use crate::model::key::Key;
 use crate::model::principal::{Plane, Principal};
@@ -31,6 +31,8 @@ pub enum Target {
     Alias(AliasName),
     /// An access point.
     AccessPoint(AccessPointId),
+    /// A credential of an access point.
+    Credential(AccessKeyId),
     /// A service, named by `instanceId` or the caller's default.
     Service,
 }
@@ -38,7 +40,8 @@ pub enum Target {
 /// What the targets became.
 #[derive(Default)]
 struct Touched {
-    key: Option<KeyId>,
+    keys: Vec<KeyId>,
+    alias: Option<Alias>,
     account: Option<AccountId>,
     instance: Option<InstanceId>,
     project: String,
@@ -93,10 +96,11 @@ pub struct Common {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Page {
-    /// From 1.
+    /// Which page, from 1.
     #[serde(alias = "pageNo", alias = "pageNum")]
+    #[schemars(extend("x-synonyms" = ["pageNo", "pageNum"]))]
     pub page_number: Number<1, 1_000_000>,
-    /// 1 to 100.
+    /// How many on a page, 1 to 100.
     pub page_size: Number<1, 100>,
 }
 
@@ -174,7 +178,17 @@ impl Call {
 
     /// The key that the call is about: the first key among its targets.
     pub fn key(&self) -> Result<KeyId> {
-        self.touched.borrow().key.ok_or(Error::KeyNotFound)
+        self.touched.borrow().keys.first().copied().ok_or(Error::KeyNotFound)
+    }
+
+    /// The keys that the call is about, in the order of its targets.
+    pub fn keys(&self) -> Vec<KeyId> {
+        self.touched.borrow().keys.clone()
+    }
+
+    /// The alias that the call is about, as it was when the caller's right to its key was checked.
+    pub fn alias(&self) -> Result<Alias> {
+        self.touched.borrow().alias.clone().ok_or(Error::AliasNotFound)
     }
 
     /// The service that the call is about.
@@ -184,8 +198,15 @@ impl Call {
 
     /// Notes the key that a target resolved to.
     pub fn touch_key(&self, key: KeyId, meant_as: &str) {
-        self.touched.borrow_mut().key.get_or_insert(key);
+        self.touched.borrow_mut().keys.push(key);
         self.touch("CMK", key.text(), meant_as);
+    }
+
+    /// Notes the alias that a target resolved to, and the key that it pointed to.
+    pub fn touch_alias(&self, alias: Alias) {
+        self.touch("Alias", alias.name.as_str(), alias.name.as_str());
+        self.touch("CMK", alias.key.text(), "");
+        self.touched.borrow_mut().alias.get_or_insert(alias);
     }
 
     /// Notes whose a key is: in records of the appliance's own calls it decides who sees them.

@@ -3,12 +3,14 @@
 mod call;
 mod fields;
 mod nested;
+mod several;
 mod shape;
 mod spec;
 mod wire;
 
 pub use call::{Arrival, Call, Common, Page, Target};
 pub use fields::{DecodeError, Fields};
+pub use several::Several;
 pub use shape::{Field, common_fields, description, fields, simplify};
 pub use spec::{Access, Spec};
 pub use wire::{Base64Bytes, EncryptionContext, InputText, Moment, Plaintext, SecretText};

@@ -1,10 +1,14 @@
 //! A row of the catalog, without its code: everything that can be said of an operation before it runs.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::model::principal::{Audience, Reach};
 use crate::model::rate::RateClass;
 
 /// Whether an operation changes something, by the manual's IAM table. Read operations also accept GET.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Action type "read".
     Read,

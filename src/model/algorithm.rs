@@ -56,6 +56,20 @@ pub enum Origin {
     External,
 }
 
+/// How an asymmetric key encrypts (contract section 1.1, encrypt algorithm).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EncryptionAlgorithm {
+    /// RSA with OAEP, SHA-256.
+    #[serde(rename = "RSAES_OAEP_SHA_256")]
+    OaepSha256,
+    /// RSA with OAEP, SHA-1.
+    #[serde(rename = "RSAES_OAEP_SHA_1")]
+    OaepSha1,
+    /// SM2, GB/T 32918.4.
+    #[serde(rename = "SM2PKE")]
+    Sm2,
+}
+
 /// The size of a data key by name (contract section 5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 pub enum DataKeySpec {

@@ -153,6 +153,11 @@ impl Alias {
         List::of(Kind::Alias, Kind::Account, account.as_bytes())
     }
 
+    /// `ctyun:kms:<region>:<account>:alias/<name>` (contract 5.2).
+    pub fn arn(&self, region: &str) -> String {
+        format!("ctyun:kms:{region}:{}:{}", self.account, self.name)
+    }
+
     /// The aliases of one key, by name.
     pub fn of_key(key: KeyId) -> List {
         List::of(Kind::Alias, Kind::Key, key.as_bytes())

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
+use crate::error::Result;
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, UserId};
 use crate::model::record::{Kind, List, Listing, Record};
 
@@ -56,6 +57,18 @@ impl Credential {
         List::of(Kind::Credential, Kind::User, id.as_bytes())
     }
 
+    /// Has the credential accepted again; one that is accepted stays so.
+    pub fn enable(&mut self) -> Result<()> {
+        self.status = CredentialStatus::Enabled;
+        Ok(())
+    }
+
+    /// Has the credential refused; one that is refused stays so.
+    pub fn disable(&mut self) -> Result<()> {
+        self.status = CredentialStatus::Disabled;
+        Ok(())
+    }
+
     /// Puts the secret's new wrapped form in place of the one that it was made from, if it still has that.
     pub fn rewrap(&mut self, old: &WrappedKey, new: WrappedKey) {
         if self.secret == *old {
@@ -83,5 +96,34 @@ impl Record for Credential {
             Holder::User(id) => Self::of_user(id),
         };
         vec![Listing::by_creation(list, self.created, self.id.as_bytes())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switching_a_credential_twice_is_switching_it_once() {
+        let mut header = vec![1; 153];
+        header[..5].copy_from_slice(b"YKWK\x01");
+        (header[21], header[58], header[59], header[60]) = (2, 3, 2, 0);
+        let made = Credential {
+            id: AccessKeyId::from_bytes([1; 16]),
+            account: AccountId::from_bytes([2; 16]),
+            holder: Holder::AccessPoint(AccessPointId::from_bytes([3; 16])),
+            secret: WrappedKey::from_bytes(header).unwrap(),
+            status: CredentialStatus::Enabled,
+            created: Timestamp::from_seconds(0),
+        };
+        let mut credential = made.clone();
+        for _ in 0..2 {
+            credential.disable().unwrap();
+            assert_eq!(credential.status, CredentialStatus::Disabled);
+        }
+        for _ in 0..2 {
+            credential.enable().unwrap();
+            assert!(credential == made);
+        }
     }
 }

@@ -1,20 +1,16 @@
 //! A key: what it is, the state it is in, its versions and its rotation (contract 4.3, 5.1, 5.3). Clear material never
 //! appears here; a version holds the wrapped form only.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::time::Duration;
-
 use firmware_sim::WrappedKey;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, InstanceId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::record::{Kind, List, Listing, Record};
-use crate::model::tag::Tags;
+use crate::model::rotation::Rotation;
+use crate::model::tag::{TagKey, Tags};
 use crate::model::text::Description;
 
 /// Keys that one base instance may hold (manual: 2,000).
@@ -110,115 +106,6 @@ pub(crate) mod wrapped {
     }
 }
 
-/// Automatic rotation of a symmetric key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Rotation {
-    /// Never.
-    Off,
-    /// Every so often.
-    On {
-        /// How often.
-        period: RotationPeriod,
-        /// When the next version is due.
-        next: Timestamp,
-        /// When the last one was made.
-        last: Option<Timestamp>,
-    },
-}
-
-/// 7 to 730 days; on input whole days or `<n>d|h|m|s` (contract 5.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RotationPeriod(Duration);
-
-impl RotationPeriod {
-    const DAY: u64 = 86_400;
-    const WRONG: &'static str = "must be 7 to 730 days, as days or as a number with d, h, m or s";
-
-    fn from_seconds(seconds: u64) -> Result<Self, &'static str> {
-        match (7 * Self::DAY..=730 * Self::DAY).contains(&seconds) {
-            true => Ok(Self(Duration::from_secs(seconds))),
-            false => Err(Self::WRONG),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        let (digits, unit) = match text.as_bytes().last() {
-            Some(b'd') => (text.trim_end_matches('d'), Self::DAY),
-            Some(b'h') => (text.trim_end_matches('h'), 3600),
-            Some(b'm') => (text.trim_end_matches('m'), 60),
-            Some(b's') => (text.trim_end_matches('s'), 1),
-            Some(_) | None => (text, Self::DAY),
-        };
-        let plain = digits.len() + 1 >= text.len() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let number: u64 = digits.parse().ok().filter(|_| plain).ok_or(Self::WRONG)?;
-        Self::from_seconds(number.checked_mul(unit).ok_or(Self::WRONG)?)
-    }
-}
-
-impl fmt::Display for RotationPeriod {
-    /// `<seconds>s`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}s", self.0.as_secs())
-    }
-}
-
-impl Serialize for RotationPeriod {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() { to.collect_str(self) } else { to.serialize_u64(self.0.as_secs()) }
-    }
-}
-
-impl JsonSchema for RotationPeriod {
-    fn schema_name() -> Cow<'static, str> {
-        "RotationPeriod".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": ["string", "integer"], "pattern": "^[0-9]+[dhms]?$", "minimum": 7, "maximum": 730,
-            "examples": ["90d"],
-            "description": "7 to 730 days: whole days, or a number and `d`, `h`, `m` or `s`.",
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for RotationPeriod {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let period = if from.is_human_readable() {
-            struct AnyForm;
-            impl serde::de::Visitor<'_> for AnyForm {
-                type Value = RotationPeriod;
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str(RotationPeriod::WRONG)
-                }
-                fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RotationPeriod, E> {
-                    RotationPeriod::parse(text).map_err(E::custom)
-                }
-                fn visit_u64<E: serde::de::Error>(self, days: u64) -> Result<RotationPeriod, E> {
-                    let seconds =
-                        days.checked_mul(RotationPeriod::DAY).ok_or(E::custom(RotationPeriod::WRONG))?;
-                    RotationPeriod::from_seconds(seconds).map_err(E::custom)
-                }
-            }
-            return from.deserialize_any(AnyForm);
-        } else {
-            Self::from_seconds(u64::deserialize(from)?)
-        };
-        period.map_err(serde::de::Error::custom)
-    }
-}
-
-impl Rotation {
-    /// Rotation every `period`, first due one period after `now`.
-    pub fn every(period: RotationPeriod, now: Timestamp) -> Self {
-        Self::On { period, next: now.after(period.0), last: None }
-    }
-}
-
 impl Key {
     /// The keys of one account, oldest first.
     pub fn of_account(account: AccountId) -> List {
@@ -263,6 +150,48 @@ impl Key {
         }
     }
 
+    /// Whether an alias may be moved to the key (contract 4.3, updateAlias).
+    pub fn check_alias_target(&self) -> Result<()> {
+        self.check_kept()
+    }
+
+    /// Describes the key otherwise (contract 4.3, updateKeyDescription).
+    pub fn describe(&mut self, description: Description) -> Result<()> {
+        self.check_kept()?;
+        self.description = description;
+        Ok(())
+    }
+
+    /// Gives the key tags; those that it has already get the new values.
+    pub fn tag(&mut self, tags: &Tags) -> Result<()> {
+        self.check_kept()?;
+        self.tags.add(tags)
+    }
+
+    /// Takes tags away; those that it does not have are no failure.
+    pub fn untag<'a>(&mut self, keys: impl Iterator<Item = &'a TagKey>) -> Result<()> {
+        self.check_kept()?;
+        keys.for_each(|key| self.tags.remove(key));
+        Ok(())
+    }
+
+    fn check_kept(&self) -> Result<()> {
+        match self.state {
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => Ok(()),
+            KeyState::PendingDeletion { .. } => Err(Error::KeyPendingDeletion),
+        }
+    }
+
+    /// One version, whatever may be done with it now; a key without material has none.
+    pub fn version(&self, id: VersionId) -> Result<&KeyVersion> {
+        match self.state {
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingDeletion { .. } => {
+                self.versions.iter().find(|version| version.id == id).ok_or(Error::KeyVersionNotFound)
+            }
+            KeyState::PendingImport => Err(Error::KeyPendingImport),
+        }
+    }
+
     /// The version that new ciphertexts are made with, if the key may be used for symmetric work now.
     pub fn primary_for_use(&self) -> Result<&KeyVersion> {
         self.check_symmetric_use()?;
@@ -272,7 +201,7 @@ impl Key {
     /// One version for symmetric work, if the key may be used now.
     pub fn version_for_use(&self, id: VersionId) -> Result<&KeyVersion> {
         self.check_symmetric_use()?;
-        self.versions.iter().find(|version| version.id == id).ok_or(Error::KeyVersionNotFound)
+        self.version(id)
     }
 
     fn check_symmetric_use(&self) -> Result<()> {
@@ -308,7 +237,7 @@ impl Key {
     pub fn rotate(&mut self, version: KeyVersion, now: Timestamp) -> Result<()> {
         match self.rotation {
             Rotation::On { period, .. } if self.rotation_due(now) => {
-                self.rotation = Rotation::On { period, next: now.after(period.0), last: Some(now) };
+                self.rotation = Rotation::On { period, next: period.after(now), last: Some(now) };
                 self.versions.push(version);
                 Ok(())
             }
@@ -350,20 +279,6 @@ impl Record for Key {
 mod tests {
     use super::*;
 
-    fn period(text: &str) -> Result<RotationPeriod, &'static str> {
-        RotationPeriod::parse(text)
-    }
-
-    #[test]
-    fn a_rotation_period_has_five_spellings() {
-        for same in ["365", "365d", "8760h", "525600m", "31536000s"] {
-            assert_eq!(period(same).unwrap().to_string(), "31536000s", "{same}");
-        }
-        for wrong in ["", "d", "6", "731", "7dd", "-7", "7 d", "604799s", "99999999999999999999d", "7w"] {
-            assert!(period(wrong).is_err(), "{wrong}");
-        }
-    }
-
     /// Key state against operation, contract 4.3, for the operations of this version.
     #[test]
     fn the_state_decides_what_may_happen() {
@@ -383,22 +298,25 @@ mod tests {
                 code(key.clone().enable()),
                 code(key.clone().disable()),
                 code(key.check_alias()),
+                code(key.check_alias_target()),
+                code(key.clone().describe(Description::default())),
+                code(key.clone().tag(&Tags::default())),
+                code(key.clone().untag(std::iter::empty())),
             ];
+            let [used, enable, disable, alias, re_point, describe, tag, untag] = row;
             table.push_str(&format!(
-                "{} use={} enable={} disable={} alias={}\n",
+                "{} use={used} enable={enable} disable={disable} alias={alias} re-point={re_point} \
+                 describe={describe} tag={tag} untag={untag}\n",
                 state.wire_name(),
-                row[0],
-                row[1],
-                row[2],
-                row[3]
             ));
         }
         assert_eq!(
             table,
-            "Enabled use=ok enable=ok disable=ok alias=ok\n\
-             Disabled use=KMS.9010 enable=ok disable=ok alias=ok\n\
-             PendingDeletion use=KMS.9011 enable=KMS.9013 disable=KMS.9013 alias=KMS.9013\n\
-             PendingImport use=KMS.9012 enable=KMS.9013 disable=KMS.9013 alias=ok\n"
+            "Enabled use=ok enable=ok disable=ok alias=ok re-point=ok describe=ok tag=ok untag=ok\n\
+             Disabled use=KMS.9010 enable=ok disable=ok alias=ok re-point=ok describe=ok tag=ok untag=ok\n\
+             PendingDeletion use=KMS.9011 enable=KMS.9013 disable=KMS.9013 alias=KMS.9013 re-point=KMS.9011 \
+             describe=KMS.9011 tag=KMS.9011 untag=KMS.9011\n\
+             PendingImport use=KMS.9012 enable=KMS.9013 disable=KMS.9013 alias=ok re-point=ok describe=ok tag=ok untag=ok\n"
         );
     }
 
@@ -406,7 +324,7 @@ mod tests {
     fn a_late_rotation_happens_once_and_rests_while_disabled() {
         let day = 86_400;
         let mut key = sample(KeyState::Enabled);
-        key.rotation = Rotation::every(period("7").unwrap(), Timestamp::from_seconds(0));
+        key.rotation = Rotation::every("7".parse().unwrap(), Timestamp::from_seconds(0));
         assert_eq!(key.due(), Some(Timestamp::from_seconds(7 * day)));
         assert!(!key.rotation_due(Timestamp::from_seconds(7 * day - 1)));
         let late = Timestamp::from_seconds(100 * day);

@@ -14,6 +14,7 @@ pub mod key;
 pub mod principal;
 pub mod rate;
 pub mod record;
+pub mod rotation;
 pub mod signature;
 pub mod tag;
 pub mod text;

@@ -90,7 +90,8 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     /// The bytes of an id in a store key.
     fn id_bytes(id: &Self::Id) -> Vec<u8>;
 
-    /// The lists that the record stands in.
+    /// The lists that the record stands in. The writer takes a change only while all of these rows are there, so another list
+    /// means new rows for the records that are stored.
     fn listings(&self) -> Vec<Listing>;
 
     /// When cron should look at it again.

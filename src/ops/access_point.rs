@@ -1,24 +1,25 @@
-//! Access points (contract 5.10).
+//! Access points, and what they can call (contract 5.10).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use crate::api::{Call, Page};
+use crate::api::{Access, Call, Page, Spec};
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{AccessPointId, InstanceId};
 use crate::model::access_point::AccessPoint;
+use crate::model::principal::Plane;
 use crate::model::text::Text;
 
 /// Lists the caller's access points, oldest first.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.10, listApplicationAccessPoint")]
 pub struct ListApplicationAccessPoint {
+    /// Which page.
     #[serde(flatten)]
     pub page: Page,
-    /// Part of the name.
+    /// Only access points whose name holds this text.
     pub name: Option<Text<0, 64>>,
 }
 
@@ -79,5 +80,52 @@ impl Operation for ListApplicationAccessPoint {
             page_size: self.page.page_size.get(),
             total_count: page.total,
         })
+    }
+}
+
+/// Lists the operations that access points can be allowed to call, in the order of the documentation.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListAllUri {}
+
+/// An operation as policies of access points name it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, listAllUri")]
+pub struct Uri {
+    /// Its path; other spellings of the same operation are not listed.
+    pub uri: String,
+    pub operation: String,
+    /// Its Chinese title.
+    pub name: String,
+    /// Its English title.
+    pub name_en: String,
+    #[serde(rename = "type")]
+    pub access: Access,
+}
+
+/// Everything that access points can call.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, listAllUri")]
+pub struct Uris {
+    pub uris: Vec<Uri>,
+}
+
+impl Operation for ListAllUri {
+    type Output = Uris;
+
+    async fn run(self, _: &Call, app: &App) -> Result<Uris> {
+        let reachable = app.operations.iter().filter(|spec| spec.reach.contains(Plane::AccessPoint));
+        let view = |spec: &&Spec| {
+            Some(Uri {
+                uri: (*spec.paths.first()?).into(),
+                operation: spec.name.into(),
+                name: spec.title_zh.into(),
+                name_en: spec.title_en.into(),
+                access: spec.access,
+            })
+        };
+        Ok(Uris { uris: reachable.filter_map(view).collect() })
     }
 }

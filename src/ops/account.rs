@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Operation, credential};
-use crate::api::{Call, SecretText};
+use crate::api::{Call, Page, SecretText};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, PartitionId, UserId};
@@ -29,8 +29,8 @@ pub struct InitialiseAppliance {}
 /// Adds a tenant.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.13, createAccount")]
 pub struct CreateAccount {
+    /// What the tenant is called, 1 to 64 characters.
     pub name: Name,
 }
 
@@ -77,6 +77,69 @@ impl Operation for CreateAccount {
 
     async fn run(self, call: &Call, app: &App) -> Result<NewAccount> {
         found(self.name, false, ACCOUNTS_MAX, call, app).await
+    }
+}
+
+/// Lists the tenants of the appliance, oldest first.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListAccount {
+    /// Which page.
+    #[serde(flatten)]
+    pub page: Page,
+    /// Only tenants whose name holds this text.
+    pub name: Option<Text<0, 64>>,
+}
+
+/// A tenant as administrators of the appliance see it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountView {
+    /// Its id.
+    pub account_id: AccountId,
+    /// Its name.
+    pub name: Name,
+    /// Whether its people administer the appliance.
+    pub administrator: bool,
+    /// When it was made.
+    pub create_time: String,
+}
+
+/// A page of tenants.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields of paging")]
+pub struct AccountPage {
+    /// The tenants.
+    pub accounts: Vec<AccountView>,
+    pub page_number: u64,
+    pub page_size: u64,
+    pub total_count: u64,
+}
+
+impl Operation for ListAccount {
+    type Output = AccountPage;
+
+    async fn run(self, _: &Call, app: &App) -> Result<AccountPage> {
+        let (offset, limit) = (self.page.offset(), self.page.limit());
+        let page = match &self.name {
+            None => app.store.page(&Account::all(), offset, limit)?,
+            Some(part) => app.store.filter(&Account::all(), offset, limit, |account: &Account| {
+                Ok(account.name.as_str().contains(part.as_str()))
+            })?,
+        };
+        let view = |account: Account| AccountView {
+            account_id: account.id,
+            name: account.name,
+            administrator: account.administrator,
+            create_time: account.created.to_string(),
+        };
+        Ok(AccountPage {
+            accounts: page.records.into_iter().map(view).collect(),
+            page_number: self.page.page_number.get(),
+            page_size: self.page.page_size.get(),
+            total_count: page.total,
+        })
     }
 }
 

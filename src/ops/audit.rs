@@ -22,21 +22,32 @@ type Filter = Option<Text<0, 128>>;
 /// account: the appliance's own, and those of callers that nobody knows.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.14, queryAudit")]
 pub struct QueryAudit {
     /// `nextCursor` of the page before.
     pub cursor: Option<Number<1, { u64::MAX }>>,
+    /// How many on a page, 1 to 100.
     pub page_size: Option<Number<1, 100>>,
+    /// Only records from this moment on.
     pub start_time: Option<Moment>,
+    /// Only records up to this moment.
     pub end_time: Option<Moment>,
+    /// Only records of this operation.
     pub event_name: Filter,
+    /// Only records of this type: `API`, `CONSOLE` or `SYSTEM`.
     pub event_type: Filter,
+    /// Only records of this plane: `OPENAPI`, `AAP` or `INTERNAL`.
     pub event_source: Filter,
+    /// Only records of this level: `NORMAL`, `WARNING` or `INCIDENT`.
     pub event_level: Filter,
+    /// Only records of this kind of resource.
     pub resource_type: Filter,
+    /// Only records of this resource.
     pub resource_id: Filter,
+    /// Only records of this caller.
     pub user_name: Filter,
+    /// Only records of calls that this access key signed.
     pub access_key: Filter,
+    /// Only records of calls from this address.
     pub source_ip: Filter,
     /// `success` or `failure`.
     pub result: Option<ResultFilter>,

@@ -14,12 +14,14 @@ use crate::store::Changes;
 
 /// Credentials that one access point may have.
 const CREDENTIALS_MAX: u64 = 100;
+/// A credential that was deleted while the call was on its way.
+const NO_ACCESS_KEY: Error = Error::ResourceNotFound("access key");
 
 /// Makes a credential of an access point.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.10, createUserAk")]
 pub struct CreateUserAk {
+    /// The access point whose applications sign with it.
     pub access_point_id: AccessPointId,
 }
 
@@ -83,9 +85,10 @@ impl Operation for CreateUserAk {
 /// Lists the credentials of an access point, oldest first, without their secrets.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.10, listUserAk")]
 pub struct ListUserAk {
+    /// The access point.
     pub access_point_id: AccessPointId,
+    /// Which page.
     #[serde(flatten)]
     pub page: Page,
 }
@@ -132,5 +135,93 @@ impl Operation for ListUserAk {
             page_size: self.page.page_size.get(),
             total_count: page.total,
         })
+    }
+}
+
+/// Has a credential of an access point accepted again.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnableUserAk {
+    /// The access key of an access point.
+    pub access_key: AccessKeyId,
+}
+
+/// Has a credential of an access point refused until it is enabled.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DisableUserAk {
+    /// The access key of an access point.
+    pub access_key: AccessKeyId,
+}
+
+/// What switching a credential answers.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, enableUserAk")]
+pub struct SwitchedUserAk {
+    pub access_key: AccessKeyId,
+    pub status: CredentialStatus,
+}
+
+async fn switch(
+    id: AccessKeyId,
+    call: &Call,
+    app: &App,
+    transition: fn(&mut Credential) -> Result<()>,
+) -> Result<SwitchedUserAk> {
+    let credential = app.credentials.change(call, &id, transition).await?.ok_or(NO_ACCESS_KEY)?;
+    Ok(SwitchedUserAk { access_key: id, status: credential.status })
+}
+
+impl Operation for EnableUserAk {
+    type Output = SwitchedUserAk;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Credential(self.access_key)])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<SwitchedUserAk> {
+        switch(self.access_key, call, app, Credential::enable).await
+    }
+}
+
+impl Operation for DisableUserAk {
+    type Output = SwitchedUserAk;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Credential(self.access_key)])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<SwitchedUserAk> {
+        switch(self.access_key, call, app, Credential::disable).await
+    }
+}
+
+/// Deletes a credential of an access point for good. A call that it has signed and that runs already ends as usual.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteUserAk {
+    /// The access key of an access point.
+    pub access_key: AccessKeyId,
+}
+
+/// The access key that is no more.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.10, deleteUserAk")]
+pub struct DeletedUserAk {
+    pub access_key: AccessKeyId,
+}
+
+impl Operation for DeleteUserAk {
+    type Output = DeletedUserAk;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Credential(self.access_key)])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<DeletedUserAk> {
+        app.credentials.retire(call, &self.access_key).await?.ok_or(NO_ACCESS_KEY)?;
+        Ok(DeletedUserAk { access_key: self.access_key })
     }
 }

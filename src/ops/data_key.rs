@@ -1,11 +1,14 @@
 //! Data keys for envelope encryption (contract 5.5).
 
-use firmware_sim::{GenerateDataKey as WithPlaintext, GenerateDataKeyWithoutPlaintext as WithoutPlaintext};
+use firmware_sim::{
+    Decrypt, Frame, GenerateDataKey as WithPlaintext, GenerateDataKeyWithoutPlaintext as WithoutPlaintext,
+    MeasureFrame,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use super::symmetric::Ciphertext;
+use super::symmetric::{Ciphertext, known};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Plaintext, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -17,13 +20,15 @@ use crate::model::text::Number;
 /// What both operations ask for.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.5, generateDataKey")]
 pub struct DataKeyRequest {
+    /// The symmetric key that encrypts it: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
+    /// How long it is, by name: 32 bytes for AES_256, else 16.
     #[serde(default)]
     pub key_spec: DataKeySpec,
-    /// Wins over `keySpec`.
+    /// How long it is, 1 to 1,024 bytes; wins over `keySpec`.
     pub number_of_bytes: Option<Number<1, 1024>>,
+    /// String pairs to bind the encrypted data key to, at most 8 KiB; also as a JSON string.
     #[serde(default)]
     pub encryption_context: EncryptionContext,
 }
@@ -103,5 +108,58 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
         };
         let frame = app.run_for(key.instance, command).await?;
         Ok(Ciphertext { ciphertext_blob: Base64Bytes(frame), cmk_uuid: key.id, key_version_id: version.id })
+    }
+}
+
+/// Tells which key made an encrypted data key and how long it is, without decrypting it for anybody. It is checked as a
+/// whole, in every state of the key that has material.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GetDataKey {
+    /// An encrypted data key or any other ciphertext, as standard Base64.
+    pub ciphertext_blob: Base64Bytes,
+    /// The string pairs that it was bound to; also as a JSON string.
+    #[serde(default)]
+    pub encryption_context: EncryptionContext,
+}
+
+/// What there is to know of a data key.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.5, getDataKey")]
+pub struct DataKeyDetail {
+    pub cmk_uuid: KeyId,
+    pub key_version_id: VersionId,
+    pub key_state: String,
+    pub number_of_bytes: u64,
+    pub is_primary_version: bool,
+}
+
+impl Operation for GetDataKey {
+    type Output = DataKeyDetail;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        let frame = Frame::parse(&self.ciphertext_blob.0)?;
+        Ok(vec![Target::Key(KeyRef::Id(KeyId::from_bytes(frame.name().key)))])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<DataKeyDetail> {
+        let frame = Frame::parse(&self.ciphertext_blob.0)?;
+        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        let version = known(key.version(VersionId::from_bytes(frame.name().version)))?;
+        let command = Decrypt {
+            key: version.wrapped.clone(),
+            account: key.account.to_string(),
+            context: self.encryption_context.0,
+            frame,
+        };
+        let bytes = app.run_for(key.instance, MeasureFrame(command)).await?;
+        Ok(DataKeyDetail {
+            cmk_uuid: key.id,
+            key_version_id: version.id,
+            key_state: key.state.wire_name().into(),
+            number_of_bytes: bytes as u64,
+            is_primary_version: key.versions.last().is_some_and(|primary| primary.id == version.id),
+        })
     }
 }

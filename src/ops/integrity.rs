@@ -14,10 +14,12 @@ use crate::model::alias::KeyRef;
 /// HMAC-SM3 of a text under a key derived from a symmetric key version.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.5, hmaccompute")]
 pub struct HmacCompute {
+    /// The symmetric key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
+    /// Raw text; its UTF-8 bytes count.
     pub input: InputText,
+    /// The version to compute with; the primary one by default.
     pub key_version_id: Option<VersionId>,
 }
 
@@ -54,8 +56,8 @@ impl Operation for HmacCompute {
 /// SM3 of a text.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.5, messageDigest")]
 pub struct MessageDigest {
+    /// Raw text; its UTF-8 bytes count.
     pub input: InputText,
 }
 

@@ -9,32 +9,44 @@ use super::key_metadata::{KeyMetadata, NamedKey};
 use crate::api::{Call, Page, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::{KeyId, VersionId};
+use crate::ids::{InstanceId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::alias::{Alias, AliasName, KeyRef};
-use crate::model::key::{Key, KeyState, KeyVersion, Rotation, RotationPeriod};
+use crate::model::key::{Key, KeyState, KeyVersion};
 use crate::model::principal::Principal;
-use crate::model::tag::Tags;
+use crate::model::record::List;
+use crate::model::rotation::{Rotation, RotationPeriod};
+use crate::model::tag::{TagFilter, TagKey, TagValue, Tags};
 use crate::model::text::{Description, Text};
 use crate::store::Changes;
 
 /// Makes a key in the caller's service.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.1, createKey")]
 pub struct CreateKey {
+    /// What kind of key; AES_256 by default.
     pub key_spec: Option<KeySpec>,
+    /// What it may be used for; ENCRYPT/DECRYPT by default.
     pub key_usage: Option<KeyUsage>,
+    /// Where its root key lives; HSM for SM keys, else SOFTWARE, by default.
     pub protection_level: Option<ProtectionLevel>,
+    /// Where its material comes from; Ctyun_KMS by default.
     pub origin: Option<Origin>,
+    /// Its first name: `alias/` and 1 to 64 letters, digits, `/`, `_` or `-`.
     pub alias_name: Option<AliasName>,
+    /// Free text, 0 to 255 characters.
     #[serde(default)]
     pub description: Description,
+    /// Whether it gets a new primary version every `rotationInterval`.
     #[serde(default)]
     pub enable_automatic_rotation: bool,
+    /// How often it rotates, 7 to 730 days: whole days, or a number and `d`, `h`, `m` or `s`.
     pub rotation_interval: Option<RotationPeriod>,
+    /// Its enterprise project; `default` by default.
     #[serde(alias = "epId")]
+    #[schemars(extend("x-synonyms" = ["epId"]))]
     pub project_id: Option<Description>,
+    /// At most 20 tags; as a list or as a JSON string of one.
     #[serde(default)]
     pub tags: Tags,
 }
@@ -111,8 +123,8 @@ impl Operation for CreateKey {
 /// Describes a key.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.1, describeKey")]
 pub struct DescribeKey {
+    /// The key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
 }
 
@@ -132,19 +144,33 @@ impl Operation for DescribeKey {
 /// Lists the caller's keys with their aliases, oldest first.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.1, listAliasKeys")]
 pub struct ListAliasKeys {
+    /// Which page.
     #[serde(flatten)]
     pub page: Page,
+    /// Only keys in this state.
     pub key_state: Option<StateFilter>,
+    /// Only keys of this kind.
     pub key_spec: Option<KeySpec>,
+    /// Only keys for this use.
     pub key_usage: Option<KeyUsage>,
+    /// Only keys of this level.
     pub protection_level: Option<ProtectionLevel>,
+    /// Only keys whose material comes from there.
     pub origin: Option<Origin>,
-    /// Part of an alias.
+    /// Only keys with an alias that holds this text.
     pub alias_name: Option<Text<0, 70>>,
+    /// Only keys of this enterprise project.
     #[serde(alias = "epId")]
+    #[schemars(extend("x-synonyms" = ["epId"]))]
     pub project_id: Option<Description>,
+    /// Only keys with a tag of this key.
+    pub tag_key: Option<TagKey>,
+    /// Only keys with a tag of this value; of `tagKey`, if that is there.
+    pub tag_value: Option<TagValue>,
+    /// Only keys that carry all of these tags.
+    #[serde(default)]
+    pub tags: Tags,
 }
 
 /// A key state without its date.
@@ -207,23 +233,38 @@ impl ListAliasKeys {
     }
 }
 
+/// The one service that a list is about: an access point's own, or the one that a person names.
+pub(super) fn listed_service(call: &Call, app: &App) -> Result<Option<InstanceId>> {
+    match (&call.principal, call.common.instance_id) {
+        (Principal::AccessPoint { instance, .. }, _) => Ok(Some(*instance)),
+        (Principal::User { account, .. }, Some(instance)) if app.instance(instance)?.account == *account => {
+            Ok(Some(instance))
+        }
+        (_, Some(_)) => Err(Error::ResourceNotFound("service")),
+        (_, None) => Ok(None),
+    }
+}
+
+/// The keys that a list is about: those of one service, or all of the caller's account.
+pub(super) fn listed_keys(call: &Call, app: &App) -> Result<List> {
+    match listed_service(call, app)? {
+        Some(instance) => Ok(Key::of_instance(instance)),
+        None => Ok(Key::of_account(call.account()?)),
+    }
+}
+
 impl Operation for ListAliasKeys {
     type Output = KeyPage;
 
     async fn run(self, call: &Call, app: &App) -> Result<KeyPage> {
-        let list = match (&call.principal, call.common.instance_id) {
-            (Principal::AccessPoint { instance, .. }, _) => Key::of_instance(*instance),
-            (Principal::User { account, .. }, Some(instance))
-                if app.instance(instance)?.account == *account =>
-            {
-                Key::of_instance(instance)
-            }
-            (_, Some(_)) => return Err(Error::ResourceNotFound("service")),
-            (_, None) => Key::of_account(call.account()?),
-        };
+        let list = listed_keys(call, app)?;
         let (offset, limit) = (self.page.offset(), self.page.limit());
-        let page = match self.is_filtered() {
-            true => app.store.filter(&list, offset, limit, |key| self.keeps(key, app))?,
+        let tags = TagFilter::new(self.tag_key.clone(), self.tag_value.clone(), self.tags.clone());
+        let page = match self.is_filtered() || !tags.is_open() {
+            true => {
+                let keep = |key: &Key| Ok(tags.matches(&key.tags) && self.keeps(key, app)?);
+                app.store.filter(&list, offset, limit, keep)?
+            }
             false => app.store.page(&list, offset, limit)?,
         };
         let keys = page.records.iter().map(|key| NamedKey::of(key, &call.region, app));
@@ -233,6 +274,39 @@ impl Operation for ListAliasKeys {
             page_size: self.page.page_size.get(),
             total_count: page.total,
         })
+    }
+}
+
+/// Describes a key otherwise.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateKeyDescription {
+    /// The key: its UUID in lower case, or one of its aliases.
+    pub cmk_uuid: KeyRef,
+    /// The new description, 0 to 255 characters.
+    pub description: Description,
+}
+
+/// A key's new description.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1, updateKeyDescription")]
+pub struct DescribedKey {
+    pub cmk_uuid: KeyId,
+    pub description: Description,
+}
+
+impl Operation for UpdateKeyDescription {
+    type Output = DescribedKey;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<DescribedKey> {
+        let edit = move |key: &mut Key| key.describe(self.description);
+        let key = app.keys.change(call, &call.key()?, edit).await?.ok_or(Error::KeyNotFound)?;
+        Ok(DescribedKey { cmk_uuid: key.id, description: key.description.clone() })
     }
 }
 
@@ -253,8 +327,8 @@ async fn switch(call: &Call, app: &App, transition: fn(&mut Key) -> Result<()>) 
 /// Makes a disabled key usable again.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.1, enableKey")]
 pub struct EnableKey {
+    /// The key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
 }
 
@@ -273,8 +347,8 @@ impl Operation for EnableKey {
 /// Switches a key off: it neither encrypts nor decrypts until it is enabled.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.1, disableKey")]
 pub struct DisableKey {
+    /// The key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
 }
 

@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::ids::{InstanceId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::alias::{Alias, AliasName};
-use crate::model::key::{Key, KeyState, Rotation};
+use crate::model::key::{Key, KeyState};
+use crate::model::rotation::Rotation;
 use crate::model::tag::Tags;
 
 /// Aliases of one key that are shown with it.

@@ -14,9 +14,11 @@ pub mod integrity;
 pub mod key;
 pub mod key_metadata;
 pub mod random;
+pub mod re_encrypt;
 pub mod rotation;
 pub mod symmetric;
 pub mod system;
+pub mod tag;
 pub mod wrapping_key;
 
 use std::future::Future;

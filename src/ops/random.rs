@@ -13,9 +13,10 @@ use crate::model::text::Number;
 /// 1 to 1,024 random bytes, 32 by default.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.5, getRandom")]
 pub struct GetRandom {
+    /// How many bytes, 1 to 1,024; 32 by default.
     #[serde(alias = "numberOfBytes")]
+    #[schemars(extend("x-synonyms" = ["numberOfBytes"]))]
     pub length: Option<Number<1, 1024>>,
 }
 

@@ -10,14 +10,17 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
+use crate::model::key::{Key, KeyVersion};
 
 /// Encrypts up to 6,144 bytes with the primary version of a key.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.5, encrypt")]
 pub struct Encrypt {
+    /// The symmetric key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
+    /// 1 to 6,144 bytes as standard Base64 with padding, one line.
     pub plaintext: Plaintext,
+    /// String pairs to bind the ciphertext to, at most 8 KiB; also as a JSON string.
     #[serde(default)]
     pub encryption_context: EncryptionContext,
 }
@@ -59,9 +62,10 @@ impl Operation for Encrypt {
 /// Decrypts a ciphertext or opens a data key; the frame names the key and its version.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.5, decrypt")]
 pub struct Decrypt {
+    /// A ciphertext or encrypted data key, as standard Base64.
     pub ciphertext_blob: Base64Bytes,
+    /// The string pairs that it was bound to; also as a JSON string.
     #[serde(default)]
     pub encryption_context: EncryptionContext,
 }
@@ -87,12 +91,7 @@ impl Operation for Decrypt {
     async fn run(self, call: &Call, app: &App) -> Result<Decrypted> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let id = VersionId::from_bytes(frame.name().version);
-        // A frame whose version the key does not know was not made by this key.
-        let version = key.version_for_use(id).map_err(|error| match error {
-            Error::KeyVersionNotFound => Error::InvalidCiphertext,
-            other => other,
-        })?;
+        let version = version_of(&frame, &key)?;
         let command = DecryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -100,6 +99,19 @@ impl Operation for Decrypt {
             frame,
         };
         let plaintext = app.run_for(key.instance, command).await?;
-        Ok(Decrypted { cmk_uuid: key.id, key_version_id: id, plaintext: plaintext.into() })
+        Ok(Decrypted { cmk_uuid: key.id, key_version_id: version.id, plaintext: plaintext.into() })
     }
+}
+
+/// The version that a frame names, if the key may decrypt now.
+pub(super) fn version_of<'a>(frame: &Frame, key: &'a Key) -> Result<&'a KeyVersion> {
+    known(key.version_for_use(VersionId::from_bytes(frame.name().version)))
+}
+
+/// A frame whose version the key does not know was not made by this key.
+pub(super) fn known(version: Result<&KeyVersion>) -> Result<&KeyVersion> {
+    version.map_err(|error| match error {
+        Error::KeyVersionNotFound => Error::InvalidCiphertext,
+        other => other,
+    })
 }

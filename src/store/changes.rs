@@ -58,10 +58,10 @@ impl Changes {
         self.edit::<R>(None, Some(record), taken)
     }
 
-    /// Writes the new state of a record that exists.
-    pub fn replace<R: Record>(&mut self, before: &R, after: &R) -> Result<()> {
+    /// Writes the new state of a record that exists; `missing` is the error if it is gone.
+    pub fn replace<R: Record>(&mut self, before: &R, after: &R, missing: Error) -> Result<()> {
         debug_assert!(R::row(&before.id()) == R::row(&after.id()), "a record keeps its id");
-        self.edit(Some(before), Some(after), Error::internal("a record to be changed is gone"))
+        self.edit(Some(before), Some(after), missing)
     }
 
     /// Removes a record; `missing` is the error if it is gone already.

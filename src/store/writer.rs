@@ -27,6 +27,7 @@ use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
 use crate::model::audit::{self, BlockHeader, Draft, Hash};
+use crate::model::record::{List, Listing};
 use crate::model::signature::WINDOW_SECONDS;
 
 /// Calls in one transaction at most.
@@ -381,6 +382,9 @@ impl<'t> Tables<'t> {
             if exists != edit.before.is_some() {
                 return Ok(Err(edit.conflict.clone()));
             }
+            if !self.stands_as_read(edit).map_err(Error::internal)? {
+                return Ok(Err(Error::Unavailable("another call just changed the same record; retry")));
+            }
         }
         for limit in &changes.limits {
             let count = tables::count(&self.counts, limit.list.as_bytes()).map_err(Error::internal)?;
@@ -390,6 +394,17 @@ impl<'t> Tables<'t> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Whether a record stands in the lists that it stood in when the call read it. A record without a keeper may have been
+    /// moved meanwhile, and its lists would fall out of step.
+    fn stands_as_read(&self, edit: &Edit) -> Result<bool, redb::StorageError> {
+        for Listing { list, place } in edit.before.iter().flat_map(|derived| &derived.listings) {
+            if self.lists.get([list.as_bytes(), place].concat().as_slice())?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn token(&self, key: &TokenKey, sealer: &Sealer) -> Result<Option<Remembered>> {
@@ -429,7 +444,7 @@ impl<'t> Tables<'t> {
 
     /// Brings lists, counts and due rows in step with a record.
     fn derive(&mut self, edit: &Edit) -> Result<(), redb::StorageError> {
-        let empty: &[crate::model::record::Listing] = &[];
+        let empty: &[Listing] = &[];
         let before = edit.before.as_ref().map_or(empty, |derived| &derived.listings);
         let after = edit.after.as_ref().map_or(empty, |(_, derived)| &derived.listings);
         for (gone, list) in before.iter().filter(|row| !after.contains(row)).map(|row| (row, &row.list)) {
@@ -457,9 +472,8 @@ impl<'t> Tables<'t> {
 }
 
 impl Edit {
-    fn adds_to(&self, list: &crate::model::record::List) -> u64 {
-        let stands =
-            |listings: &[crate::model::record::Listing]| listings.iter().any(|row| row.list == *list);
+    fn adds_to(&self, list: &List) -> u64 {
+        let stands = |listings: &[Listing]| listings.iter().any(|row| row.list == *list);
         let before = self.before.as_ref().is_some_and(|derived| stands(&derived.listings));
         let after = self.after.as_ref().is_some_and(|(_, derived)| stands(&derived.listings));
         u64::from(after && !before)

@@ -99,7 +99,7 @@ fn each_call_leaves_one_record_with_the_facts() {
             &person,
             json!({
                 "time": later, "eventName": "deleteAlias", "eventLevel": "NORMAL", "instanceId": instance, "projectId": "default",
-                "resourceType": "Alias", "resourceIds": ["alias/a"], "resourceName": "alias/a", "httpStatus": 200,
+                "resourceType": "Alias", "resourceIds": ["alias/a", key], "resourceName": "alias/a", "httpStatus": 200,
             }),
         ),
     ];

@@ -76,6 +76,13 @@ fn use_secrets(gathered: &mut Gathered, admin: &OpenApi, ready: &Value, point: &
     let sealed = admin.ok("/keyCompute/encrypt", json!({"cmkUuid": key, "plaintext": base64(&plaintext)}));
     admin.ok("/keyCompute/decrypt", json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
     gathered.secret("a plaintext", &plaintext);
+    let blob = &sealed["ciphertextBlob"];
+    for answer in [
+        admin.call("/keyCompute/reEncrypt", json!({"ciphertextBlob": blob, "destinationCmkUuid": key})),
+        admin.call("/keyCompute/getDataKey", json!({"ciphertextBlob": blob})),
+    ] {
+        gathered.place("an answer without a plaintext", answer.result().to_string());
+    }
     let account = admin.ok("/account/createAccount", json!({"name": "second", "clientToken": "account"}));
     gathered.secret_text("the second console password", &account["console"]["password"]);
     gathered.secret_text("the second secret key", &account["openapi"]["secretKey"]);

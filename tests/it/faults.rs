@@ -223,6 +223,16 @@ impl Trial<'_> {
                 self.tally.stale.push(format!("{what}: key {}", stored.id));
             }
         }
+        for stored in self.tenant.credentials(app) {
+            if app.credentials.get(&stored.id).unwrap().is_none_or(|published| *published != stored) {
+                self.tally.stale.push(format!("{what}: credential {}", stored.id));
+            }
+        }
+        for id in self.tenant.deleted(app) {
+            if app.credentials.get(&id).unwrap().is_some() {
+                self.tally.stale.push(format!("{what}: credential {id} is published and not stored"));
+            }
+        }
         let id = json!({"cmkUuid": self.tenant.key});
         let described = self.tenant.person.ok("/keyManage/describeKey", id);
         let listed = self.tenant.person.ok("/keyManage/listAliasKeys", json!({"pageSize": 100}));

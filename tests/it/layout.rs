@@ -18,7 +18,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // `call` shows what the catalog knows of operations and their fields, a profile reads what the server wrote, `audit` verifies exports and makes those of a stopped service.
     ("cli", &["server", "catalog", "ops", "api", "store", "config", "model", "error", "env"]),
     // The one place that knows everything: it starts and stops.
-    ("server", &["http", "cron", "gateway", "ops", "app", "store", "config", "model", "error", "env"]),
+    (
+        "server",
+        &["http", "cron", "gateway", "catalog", "ops", "app", "store", "config", "model", "error", "env"],
+    ),
     // Envelopes have the form that the settings say; certificates are dated.
     ("http", &["gateway", "config", "model", "error", "env"]),
     ("cron", &["gateway", "ops", "model", "ids", "error"]),
@@ -28,7 +31,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("catalog", &["ops", "api", "model", "error"]),
     ("ops", &["app", "api", "store", "model", "ids", "error", "env"]),
-    ("app", &["actors", "store", "config", "model", "ids", "error", "env"]),
+    // Which operations there are is handed to it: what they are does not stand below them.
+    ("app", &["actors", "api", "store", "config", "model", "ids", "error", "env"]),
     // A keeper commits changes together with the call that caused them.
     ("actors", &["api", "store", "model", "error"]),
     // A call carries its audit record to the store.

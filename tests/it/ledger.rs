@@ -148,7 +148,7 @@ impl Client {
 
     /// One call of any kind; whether the service is still there.
     fn step(&mut self, ready: &Value) -> bool {
-        match self.random.u8(0..12) {
+        match self.random.u8(0..14) {
             _ if self.keys.is_empty() => self.create_key(),
             0 => self.create_key(),
             1 => self.create_alias(),
@@ -157,6 +157,8 @@ impl Client {
             5 if self.credentials.len() < CREDENTIALS_MAX => self.create_credential(ready),
             6 | 7 => self.data_key(),
             8 => self.read(),
+            9 => self.move_alias(),
+            10 => self.re_encrypt(),
             _ => self.encrypt(),
         }
     }
@@ -224,11 +226,28 @@ impl Client {
         true
     }
 
-    fn delete_alias(&mut self) -> bool {
+    /// An alias that is known to be there.
+    fn any_alias(&mut self) -> Option<String> {
         let stands = |states: &[Option<String>]| states.len() == 1 && states[0].is_some();
         let names: Vec<&String> =
             self.aliases.iter().filter(|(_, states)| stands(states)).map(|(name, _)| name).collect();
-        let Some(name) = self.random.choice(names).cloned() else { return true };
+        self.random.choice(names).cloned()
+    }
+
+    fn move_alias(&mut self) -> bool {
+        let (Some(key), Some(name)) = (self.any_key(None), self.any_alias()) else { return true };
+        self.aliases.get_mut(&name).unwrap().push(Some(key.clone()));
+        self.touched.insert(name.clone());
+        match self.call("/keyName/updateAlias", &json!({"cmkUuid": key, "aliasName": name})) {
+            Outcome::Done(_) => self.aliases.insert(name, vec![Some(key)]),
+            Outcome::Refused(code) => panic!("updateAlias: {code}"),
+            Outcome::Open => return false,
+        };
+        true
+    }
+
+    fn delete_alias(&mut self) -> bool {
+        let Some(name) = self.any_alias() else { return true };
         self.aliases.get_mut(&name).unwrap().push(None);
         self.touched.insert(name.clone());
         match self.call("/keyName/deleteAlias", &json!({"aliasName": name})) {
@@ -293,6 +312,26 @@ impl Client {
                 true
             }
             Outcome::Refused(code) => panic!("encrypt: {code}"),
+            Outcome::Open => false,
+        }
+    }
+
+    fn re_encrypt(&mut self) -> bool {
+        let Some(key) = self.any_key(Some(ENABLED)) else { return true };
+        let usable = self.sealed.iter().filter(|sealed| self.keys[&sealed.key] == [ENABLED]);
+        let Some(sealed) = self.random.choice(usable.collect::<Vec<_>>()) else { return true };
+        let (blob, context, plaintext) = (&sealed.blob, sealed.context.clone(), sealed.plaintext.clone());
+        let body = json!({
+            "ciphertextBlob": blob, "destinationCmkUuid": key, "sourceEncryptionContext": context.to_string(),
+            "destinationEncryptionContext": context.to_string(),
+        });
+        match self.call("/keyCompute/reEncrypt", &body) {
+            Outcome::Done(made) => {
+                let blob = made["ciphertextBlob"].clone();
+                self.sealed.push(Sealed { key, blob, plaintext, context });
+                true
+            }
+            Outcome::Refused(code) => panic!("reEncrypt: {code}"),
             Outcome::Open => false,
         }
     }

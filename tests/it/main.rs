@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
+mod aliases;
 mod audit;
 mod audit_manipulation;
 mod audit_proof;
@@ -13,6 +14,7 @@ mod call_command;
 mod canaries;
 mod command_line;
 mod container;
+mod credentials;
 mod disk;
 mod eop;
 mod exposition;
@@ -28,11 +30,14 @@ mod life;
 mod metrics;
 mod model;
 mod operations;
+mod planted;
 mod power_cut;
 mod program;
+mod re_encrypt;
 mod recovery;
 mod refusals;
 mod self_test;
+mod tags;
 mod tenants;
 mod witness;
 mod wrapping_key;

@@ -103,6 +103,7 @@ fn names_are_read_in_every_spelling_and_printed_in_one() {
     let spellings = [
         (json!({"keySpec": "SM4", "protectionLevel": 0}), "Ctyun_SM4", "HSM"),
         (json!({"keySpec": "ctyun_sm4", "protectionLevel": "Hsm"}), "Ctyun_SM4", "HSM"),
+        (json!({"keySpec": "sm4", "protectionLevel": "HSM"}), "Ctyun_SM4", "HSM"),
         (json!({"keySpec": "aes_256", "protectionLevel": "1"}), "AES_256", "SOFTWARE"),
         (json!({"keyUsage": "Encrypt/Decrypt", "protectionLevel": 1}), "AES_256", "SOFTWARE"),
         (json!({"keyUsage": "encrypt_decrypt", "protectionLevel": "Software"}), "AES_256", "SOFTWARE"),
@@ -118,6 +119,11 @@ fn names_are_read_in_every_spelling_and_printed_in_one() {
             assert_eq!(key["origin"], "Ctyun_KMS", "{plane} {request}");
         }
         assert_eq!(call(CREATE, json!({"epId": "p"})).result()["projectId"], "p", "{plane}");
+        for (spec, count) in [("Sm4", 3), ("SM2", 0), ("ec_sm2", 0), ("RSA2048", 0), ("rsa_2048", 0)] {
+            let listed = call(LIST, json!({"keySpec": spec, "keyState": "enabled"})).result();
+            let expected = if plane == "OpenAPI" { count } else { 2 * count };
+            assert_eq!(listed["totalCount"], expected, "{plane} {spec}");
+        }
     }
 }
 

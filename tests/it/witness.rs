@@ -160,6 +160,28 @@ fn a_frame_is_bound_to_context_account_and_every_part() {
 }
 
 #[test]
+fn a_re_encrypted_frame_opens_outside_with_the_key_that_it_moved_to() {
+    let service = Service::start();
+    let (admin, account, context) = (service.admin(), &service.first["accountId"], json!({"file": "b"}));
+    for (from, to) in ALGORITHMS.into_iter().flat_map(|from| ALGORITHMS.map(|to| (from, to))) {
+        let (source, known) = (Known::new(&service, &admin, from), Known::new(&service, &admin, to));
+        let blob = encrypt(&admin, &source.key["cmkUuid"], "搬家".as_bytes(), &json!({"file": "a"}));
+        let clear = known.clear(account, &encrypt(&admin, &known.key["cmkUuid"], b"x", &json!({})));
+        let moved = admin.ok(
+            "/keyCompute/reEncrypt",
+            json!({
+                "ciphertextBlob": blob, "destinationCmkUuid": known.key["cmkUuid"],
+                "sourceEncryptionContext": {"file": "a"}, "destinationEncryptionContext": context,
+            }),
+        );
+        let answer = known.open(&clear, account, &moved["ciphertextBlob"], &context).expect("it opens");
+        assert_eq!(unbase64(&answer["plaintext"]), "搬家".as_bytes(), "{from} to {to}");
+        assert_eq!(answer["keyVersionId"], moved["keyVersionId"]);
+        assert!(known.open(&clear, account, &moved["ciphertextBlob"], &json!({"file": "a"})).is_none());
+    }
+}
+
+#[test]
 fn a_keyed_mac_is_computed_alike_outside() {
     let service = Service::start();
     let (admin, account) = (service.admin(), &service.first["accountId"]);

@@ -5,6 +5,7 @@ mod custody;
 mod frames;
 mod machine;
 mod openssl;
+mod re_encrypt;
 mod roll;
 mod self_test;
 mod support;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use yaoku::api::Spec;
 use yaoku::app::App;
-use yaoku::ids::{AccessPointId, AccountId};
+use yaoku::ids::{AccessKeyId, AccessPointId, AccountId};
 use yaoku::model::access_point::AccessPoint;
 use yaoku::model::account::{Account, User};
 use yaoku::model::alias::Alias;
@@ -25,6 +25,7 @@ pub const COMPUTES: &[&str] = &[
     "decrypt",
     "generateDataKey",
     "generateDataKeyWithoutPlaintext",
+    "reEncrypt",
     "hmaccompute",
     "messageDigest",
     "getRandom",
@@ -40,6 +41,8 @@ pub type Facts = BTreeMap<String, i64>;
 pub struct Tenant {
     pub person: OpenApi,
     pub key: Value,
+    /// A second key.
+    other: Value,
     account: Value,
     ciphertext: Value,
     administers: bool,
@@ -53,9 +56,10 @@ impl Tenant {
             false => service.tenant(),
         };
         let key = person.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
+        let other = person.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
         let plaintext = json!({"cmkUuid": key, "plaintext": base64("kept")});
         let ciphertext = person.ok("/keyCompute/encrypt", plaintext)["ciphertextBlob"].clone();
-        Self { person, key, account, ciphertext, administers }
+        Self { person, key, other, account, ciphertext, administers }
     }
 
     /// What to send so that the operation succeeds; brings its target into the state that it needs.
@@ -82,12 +86,31 @@ impl Tenant {
                 self.person.call("/keyName/createAlias", named);
                 name
             }
-            "describeKey" | "generateDataKey" | "generateDataKeyWithoutPlaintext" => key,
+            "updateAlias" => {
+                self.person.call("/keyName/createAlias", named.clone());
+                self.person
+                    .ok("/keyName/updateAlias", json!({"cmkUuid": self.other, "aliasName": "alias/name"}));
+                named
+            }
+            "updateKeyDescription" => {
+                self.person
+                    .ok("/keyManage/updateKeyDescription", json!({"cmkUuid": self.key, "description": ""}));
+                json!({"cmkUuid": self.key, "description": "told"})
+            }
+            "tagResources" | "untagResources" => self.tagging(spec.name),
+            "enableUserAk" | "disableUserAk" | "deleteUserAk" => self.credential(spec.name),
+            "describeKey" | "listAliasByUuid" | "generateDataKey" | "generateDataKeyWithoutPlaintext" => key,
             "encrypt" => json!({"cmkUuid": self.key, "plaintext": base64("text")}),
-            "decrypt" => json!({"ciphertextBlob": self.ciphertext}),
+            "decrypt" | "getDataKey" => json!({"ciphertextBlob": self.ciphertext}),
+            "reEncrypt" => json!({"ciphertextBlob": self.ciphertext, "destinationCmkUuid": self.other}),
             "hmaccompute" => json!({"cmkUuid": self.key, "input": "text"}),
             "messageDigest" => json!({"input": "text"}),
             "listAliasKeys"
+            | "listAlias"
+            | "listAllUri"
+            | "listAccount"
+            | "listTagResources"
+            | "listTagKeys"
             | "getRandom"
             | "listApplicationAccessPoint"
             | "describeSystem"
@@ -106,19 +129,62 @@ impl Tenant {
         }
     }
 
+    /// Brings both keys into the state before they are tagged, or untagged.
+    fn tagging(&self, operation: &str) -> Value {
+        let keys = json!({"resourceType": "CMK", "resourceIds": [self.key, self.other]});
+        let (mut tag, mut untag) = (keys.clone(), keys);
+        tag["tags"] = json!([{"tagKey": "a", "tagValue": "b"}]);
+        untag["tagKeys"] = json!(["a"]);
+        let (first, path, then) = match operation {
+            "tagResources" => (untag, "/tag/untagResources", tag),
+            _ => (tag, "/tag/tagResources", untag),
+        };
+        self.person.ok(path, first);
+        then
+    }
+
+    /// Makes a credential in the state before the operation.
+    fn credential(&self, operation: &str) -> Value {
+        let point = json!({"accessPointId": self.account["accessPointId"]});
+        let listed = self.person.ok("/userAk/listUserAk", point.clone());
+        // One credential serves until it is deleted: their number is limited.
+        let known = listed["userAks"].get(0).map(|credential| credential["accessKey"].clone());
+        let access_key =
+            known.unwrap_or_else(|| self.person.ok("/userAk/createUserAk", point)["accessKey"].clone());
+        let body = json!({"accessKey": access_key});
+        let before = if operation == "enableUserAk" { "disable" } else { "enable" };
+        self.person.ok(&format!("/userAk/{before}UserAk"), body.clone());
+        body
+    }
+
     /// The tenant's keys as they are stored.
     pub fn keys(&self, app: &App) -> Vec<Key> {
         all(app, &Key::of_account(self.account_id()))
+    }
+
+    /// The credentials of its access point as they are stored.
+    pub fn credentials(&self, app: &App) -> Vec<Credential> {
+        let point: AccessPointId = serde_json::from_value(self.account["accessPointId"].clone()).unwrap();
+        all(app, &Credential::of_access_point(point))
+    }
+
+    /// Credentials that are held ready and not stored.
+    pub fn deleted(&self, app: &App) -> Vec<AccessKeyId> {
+        let gone = |id: &AccessKeyId| app.store.get::<Credential>(id).unwrap().is_none();
+        app.credentials.published().iter().map(|credential| credential.id).filter(gone).collect()
     }
 
     /// Everything that is stored of the tenant; of an administrator's appliance, its tenants as well.
     pub fn facts(&self, app: &App) -> Facts {
         let mut facts = Facts::new();
         let account = self.account_id();
-        let point: AccessPointId = serde_json::from_value(self.account["accessPointId"].clone()).unwrap();
         note(&mut facts, "key", &self.keys(app));
-        note(&mut facts, "alias", &all::<Alias>(app, &Alias::of_account(account)));
-        note(&mut facts, "credential", &all::<Credential>(app, &Credential::of_access_point(point)));
+        let aliases = all::<Alias>(app, &Alias::of_account(account));
+        note(&mut facts, "alias", &aliases);
+        let here = aliases.iter().filter(|alias| json!(alias.key) == self.key).count();
+        assert_eq!(here, self.key_aliases(app), "the list of a key's aliases is in step");
+        facts.insert("alias of the key".into(), here as i64);
+        note(&mut facts, "credential", &self.credentials(app));
         note(&mut facts, "access point", &all::<AccessPoint>(app, &AccessPoint::of_account(account)));
         if self.administers {
             let accounts = all::<Account>(app, &Account::all());
@@ -136,6 +202,11 @@ impl Tenant {
             note(&mut facts, "account", &accounts);
         }
         facts
+    }
+
+    fn key_aliases(&self, app: &App) -> usize {
+        let key = serde_json::from_value(self.key.clone()).unwrap();
+        all::<Alias>(app, &Alias::of_key(key)).len()
     }
 
     fn account_id(&self) -> AccountId {
