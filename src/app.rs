@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::ArbiterHandle;
 use firmware_sim::{Command, DevicePublicKey, DeviceSign, Machine, PartitionId, ReEncrypt, State};
+use tokio::sync::Semaphore;
 
 pub use crate::actors::Wrapping;
 use crate::actors::{CipherMachine, Keepers};
@@ -21,6 +22,11 @@ use crate::model::credential::Credential;
 use crate::model::instance::Instance;
 use crate::model::key::Key;
 use crate::store::{Store, Trail};
+
+/// Password hashes at the same time: each takes 19 MB and a processor.
+const HASHES: usize = 2;
+/// Password hashes that wait for their turn.
+const HASHES_WAITING: usize = 16;
 
 /// One running appliance.
 pub struct App {
@@ -46,6 +52,9 @@ pub struct App {
     pub accounts: Keepers<Account>,
     /// People.
     pub users: Keepers<User>,
+    /// Password hashes that run, and those with them that wait.
+    hashing: Arc<Semaphore>,
+    hashing_or_waiting: Semaphore,
     /// When the cipher machine last passed its self-tests.
     self_tested: Mutex<Timestamp>,
     /// When cron last finished a tick, on the monotonic clock.
@@ -74,6 +83,8 @@ impl App {
             instances: Keepers::new(&store, arbiter.clone(), idle),
             accounts: Keepers::new(&store, arbiter.clone(), idle),
             users: Keepers::new(&store, arbiter.clone(), idle),
+            hashing: Arc::new(Semaphore::new(HASHES)),
+            hashing_or_waiting: Semaphore::new(HASHES + HASHES_WAITING),
             // A machine that answers has just passed them, at its start or when it was unlocked.
             self_tested: Mutex::new(env.clock.now()),
             last_tick: Mutex::new(env.clock.monotonic()),
@@ -145,6 +156,21 @@ impl App {
     ) -> Result<T> {
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || store.trail(work)).await.map_err(Error::internal)?
+    }
+
+    /// Hashes a password on a thread of its own, when it is its turn.
+    pub async fn hash_password<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        const BUSY: Error = Error::Unavailable("too many passwords are being hashed; retry in a moment");
+        let _waiting = self.hashing_or_waiting.try_acquire().map_err(|_| BUSY)?;
+        let turn = Arc::clone(&self.hashing).acquire_owned().await.map_err(Error::internal)?;
+        let hash = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(hash).await.map_err(Error::internal)
     }
 
     /// A service that some record names.

@@ -109,6 +109,7 @@ pub struct Http {
     pub workers: usize,
     pub connections_max: usize,
     pub head_seconds: u64,
+    pub body_seconds: u64,
     pub idle_seconds: u64,
 }
 
@@ -263,6 +264,7 @@ impl Config {
             ("http.workers", config.http.workers as u64, 0, 512),
             ("http.connections_max", config.http.connections_max as u64, 1, 1_000_000),
             ("http.head_seconds", config.http.head_seconds, 1, 3600),
+            ("http.body_seconds", config.http.body_seconds, 1, 3600),
             ("http.idle_seconds", config.http.idle_seconds, 1, day),
             ("keepers.idle_seconds", config.keepers.idle_seconds, 1, 365 * day),
             ("cron.tick_seconds", config.cron.tick_seconds, 1, 3600),

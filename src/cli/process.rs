@@ -39,3 +39,9 @@ pub fn lock_memory() -> Result<bool> {
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)?;
     Ok(true)
 }
+
+/// Raises the limit of open files to what the system allows: each connection is one.
+pub fn raise_files() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+}

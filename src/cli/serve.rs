@@ -37,6 +37,9 @@ pub fn serve(settings: &Settings, env: Env) -> Outcome {
         ),
         Err(error) => tracing::warn!(event = "memory", %error, "memory may be swapped out"),
     }
+    if let Err(error) = process::raise_files() {
+        tracing::warn!(event = "files", %error, "the limit of open files stays as it is");
+    }
     System::new().block_on(run(&config, &env)).map_err(explain)?;
     Ok(())
 }
@@ -107,9 +110,11 @@ fn announce(line: &ReadyLine) -> Result<()> {
     Ok(())
 }
 
-/// Logs to standard error, as text; secrets never reach the log.
+/// Logs to standard error, as text; secrets never reach the log. Nor does every malformed request, which anybody could
+/// fill a disk with; a filter that names `actix_http` shows them.
 fn start_log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = EnvFilter::try_new(&config.log.level).map_err(|error| format!("log.level: {error}"))?;
+    let filter = EnvFilter::try_new(format!("actix_http=off,{}", config.log.level))
+        .map_err(|error| format!("log.level: {error}"))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     Ok(())
 }

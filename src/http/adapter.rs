@@ -3,43 +3,41 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::http::Method as HttpMethod;
-use actix_web::http::header::{HeaderMap, HeaderValue, USER_AGENT};
+use actix_web::http::header::{HeaderMap, HeaderValue, UPGRADE, USER_AGENT};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
+use super::connections::Connection;
 use super::envelope;
 use crate::error::{Error, Result};
 use crate::gateway::{BODY_BYTES_MAX, Door, Method, Reply, Request};
 use crate::model::principal::Plane;
 
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// Headers that an access-point call is proven by; the OpenAPI plane may sign any header.
 const ACCESS_POINT_HEADERS: [&str; 3] = ["accesskey", "requestdate", "hmac"];
-
-/// Tells the planes apart: the address of the access-point listener.
-pub struct AccessPointAddress(pub SocketAddr);
 
 /// Serves every path that is not the appliance's own.
 pub async fn serve(
     request: HttpRequest,
     payload: Payload,
     door: Data<Door>,
-    access_point: Data<AccessPointAddress>,
+    plane: Data<Plane>,
 ) -> HttpResponse {
-    let plane = match request.app_config().local_addr() == access_point.0 {
-        true => Plane::AccessPoint,
-        false => Plane::OpenApi,
+    let plane = **plane;
+    let body = match is_upgrade(&request) {
+        true => Err(Error::InvalidBody("the connection cannot change its protocol")),
+        false => read_body(payload, Duration::from_secs(door.config().http.body_seconds)).await,
     };
-    let body = read_body(payload).await;
+    let connection = request.conn_data::<Rc<Connection>>();
+    let _working = connection.map(Connection::work);
     let call = Box::new(Request {
         plane,
         source: request.peer_addr().map(|peer| peer.ip()),
@@ -56,7 +54,20 @@ pub async fn serve(
     });
     let worker = Arc::clone(&door);
     let reply = Surviving::new(async move { worker.perform(call).await }).await;
+    if reply.result.is_ok()
+        && let Some(connection) = connection
+    {
+        connection.prove();
+    }
     envelope::wrap(plane, reply, &door.config().openapi)
+}
+
+/// Whether what follows the head is no body, whatever its length is said to be: the client asks for another protocol, and
+/// actix-http would read up to the end of the connection. It is not read, so the connection closes after the answer.
+fn is_upgrade(request: &HttpRequest) -> bool {
+    let protocols = request.headers().get_all(UPGRADE);
+    let mut names = protocols.map(|name| name.as_bytes().trim_ascii());
+    names.any(|name| name.eq_ignore_ascii_case(b"websocket")) || *request.method() == HttpMethod::CONNECT
 }
 
 /// A call that goes on when nobody waits for it any more: actix-web drops a handler whose client has gone, and a call
@@ -93,15 +104,15 @@ impl Drop for Surviving {
     }
 }
 
-/// Reads a body of at most [`BODY_BYTES_MAX`] bytes within [`BODY_TIME`].
-async fn read_body(payload: Payload) -> Result<Bytes> {
+/// Reads a body of at most [`BODY_BYTES_MAX`] bytes within `time`.
+async fn read_body(payload: Payload, time: Duration) -> Result<Bytes> {
     const SLOW: Error = Error::InvalidBody("the body did not arrive in time");
     const BROKEN: Error = Error::InvalidBody("the body could not be read");
     let mut reading = pin!(payload.to_bytes_limited(BODY_BYTES_MAX));
     // Most bodies came with their head; only the others need a clock.
     let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
         Poll::Ready(read) => read,
-        Poll::Pending => tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| SLOW)?,
+        Poll::Pending => tokio::time::timeout(time, reading).await.map_err(|_| SLOW)?,
     };
     match read {
         Ok(Ok(bytes)) => Ok(bytes),

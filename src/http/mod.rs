@@ -2,25 +2,31 @@
 //! actix-web.
 
 mod adapter;
+mod connections;
 mod envelope;
 mod health;
+mod listener;
 mod metrics;
 mod tls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, web};
+use actix_server::{Server, ServerHandle};
+use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Error, Result};
-use crate::gateway::{Calls, Door};
+use crate::gateway::Door;
+use crate::model::principal::Plane;
+use listener::Listener;
 pub use tls::initialise as initialise_tls;
 
 /// Seconds that calls in flight get when the service stops.
 const STOP_SECONDS: u64 = 8;
+/// Connections that a thread has been handed and not yet looked at.
+const ARRIVING: usize = 64;
+/// Open files that are not connections: database, segments, sockets of the process itself.
+const FILES: u64 = 256;
 
 /// The running listeners.
 pub struct Listeners {
@@ -37,22 +43,6 @@ fn bind(address: SocketAddr) -> Result<TcpListener> {
     listener.map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))
 }
 
-/// Counts a connection as long as it is open.
-struct Connection(Arc<Calls>);
-
-impl Connection {
-    fn open(calls: &Arc<Calls>) -> Self {
-        calls.connections.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(calls))
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Listeners {
     /// Binds the addresses and starts to serve.
     pub fn start(door: &Arc<Door>) -> Result<Self> {
@@ -66,35 +56,25 @@ impl Listeners {
         let metrics = metrics
             .map(|address| metrics::Listener::start(door, address, certificate.clone()))
             .transpose()?;
-        let (shared, calls) = (web::Data::from(Arc::clone(door)), Arc::clone(door.calls()));
+        let certificate = Arc::new(certificate);
         let workers = match config.http.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             number => number,
         };
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(shared.clone())
-                .app_data(web::Data::new(adapter::AccessPointAddress(access_point_address)))
-                .route("/health/live", web::get().to(health::live))
-                .route("/health/ready", web::get().to(health::ready))
-                .route("/", web::get().to(health::page))
-                .default_service(web::to(adapter::serve))
-        })
-        .on_connect(move |_, extensions| {
-            extensions.insert(Connection::open(&calls));
-        })
-        .workers(workers)
-        .max_connections(config.http.connections_max)
-        .keep_alive(Duration::from_secs(config.http.idle_seconds))
-        .client_request_timeout(Duration::from_secs(config.http.head_seconds))
-        .tls_handshake_timeout(Duration::from_secs(config.http.head_seconds))
-        .tcp_nodelay(true)
-        .shutdown_timeout(STOP_SECONDS)
-        .disable_signals()
-        .listen_rustls_0_23(openapi, certificate.clone())
-        .and_then(|server| server.listen_rustls_0_23(access_point, certificate))
-        .map_err(Error::internal)?
-        .run();
+        let places = places(config.http.connections_max).div_ceil(workers);
+        let listener =
+            |plane| Listener { plane, door: Arc::clone(door), tls: Arc::clone(&certificate), places };
+        let server = Server::build()
+            .workers(workers)
+            // More than both listeners have places for: accepting must not pause before they make room.
+            .max_concurrent_connections(2 * places + ARRIVING)
+            .shutdown_timeout(STOP_SECONDS)
+            .disable_signals();
+        let server = listener(Plane::OpenApi)
+            .listen(openapi, server)
+            .and_then(|server| listener(Plane::AccessPoint).listen(access_point, server))
+            .map_err(Error::internal)?
+            .run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
         Ok(Self { openapi: openapi_address, access_point: access_point_address, handle, metrics })
@@ -112,4 +92,19 @@ impl Listeners {
             listener.handle.stop(false).await;
         }
     }
+}
+
+/// Connections of one listener: as many as are wanted, and no more than the limit of open files allows both of them.
+fn places(wanted: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let possible = usize::try_from(files.saturating_sub(FILES) / 2).unwrap_or(usize::MAX).max(1);
+    if possible < wanted {
+        tracing::warn!(
+            event = "connections",
+            wanted,
+            possible,
+            "fewer connections than http.connections_max: raise the limit of open files (ulimit -n)"
+        );
+    }
+    possible.min(wanted)
 }

@@ -62,12 +62,14 @@ pub fn server_config(directory: &Path, names: &[String], now: Timestamp) -> Resu
     validity(&mut params, now, Duration::days(SERVER_DAYS));
     let certificate = params.signed_by(&key, &issuer).map_err(Error::internal)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Error::internal)?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
-        .map_err(Error::internal)
+        .map_err(Error::internal)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 fn named(name: &str) -> DistinguishedName {

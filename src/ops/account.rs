@@ -178,7 +178,7 @@ async fn found(name: Name, administrator: bool, most: u64, call: &Call, app: &Ap
         id: UserId::from_random(app.random()?),
         account: account.id,
         name: named("admin")?,
-        password_hash: hash_password(password.clone(), app.random()?).await?,
+        password_hash: hash_password(password.clone(), app).await?,
         must_change_password: true,
         created: call.now,
     };
@@ -213,12 +213,10 @@ fn new_password(app: &App) -> Result<String> {
     Ok(bytes.map(character).iter().collect())
 }
 
-/// Argon2id (RFC 9106) with the library's parameters, on a thread that may take its time.
-async fn hash_password(password: String, salt: [u8; 16]) -> Result<String> {
-    let hash = move || {
-        let password = zeroize::Zeroizing::new(password);
-        Argon2::default().hash_password_with_salt(password.as_bytes(), &salt).map(|hash| hash.to_string())
-    };
-    let hash = tokio::task::spawn_blocking(hash).await.map_err(Error::internal)?;
-    hash.map_err(|error| Error::internal(error.to_string()))
+/// Argon2id (RFC 9106) with the library's parameters.
+async fn hash_password(password: String, app: &App) -> Result<String> {
+    let (password, salt): (_, [u8; 16]) = (zeroize::Zeroizing::new(password), app.random()?);
+    let hash = move || Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
+    let hash = app.hash_password(hash).await?;
+    hash.map(|hash| hash.to_string()).map_err(|error| Error::internal(error.to_string()))
 }

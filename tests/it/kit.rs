@@ -210,8 +210,17 @@ impl Service {
 
     /// The running appliance behind its listeners.
     pub fn app(&self) -> &App {
+        self.running_gateway().app()
+    }
+
+    /// Where the listeners hand their calls.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(self.running_gateway())
+    }
+
+    fn running_gateway(&self) -> &Arc<Gateway> {
         let running = self.running.as_ref().expect("the service runs");
-        running.gateway.as_ref().expect("nobody has to unlock the machine").app()
+        running.gateway.as_ref().expect("nobody has to unlock the machine")
     }
 
     /// The first administrator on the OpenAPI plane.

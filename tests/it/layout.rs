@@ -320,7 +320,9 @@ fn only_the_store_knows_redb() {
 
 #[test]
 fn only_the_listeners_know_actix_web() {
-    only("actix_web", &["src/http/"]);
+    for word in ["actix_web", "actix_http", "actix_server", "actix_service"] {
+        only(word, &["src/http/"]);
+    }
 }
 
 #[test]
@@ -341,7 +343,9 @@ fn only_the_command_line_calls_out() {
     for word in ["ureq", "indicatif", "clap"] {
         only(word, &["src/cli/"]);
     }
-    for word in ["TcpStream", "UdpSocket", "ToSocketAddrs"] {
+    // What a listener accepted.
+    only("TcpStream", &["src/http/listener.rs"]);
+    for word in ["UdpSocket", "ToSocketAddrs"] {
         only(word, &[]);
     }
 }

@@ -20,6 +20,7 @@ mod eop;
 mod exposition;
 mod faults;
 mod full_disk;
+mod hardening;
 mod hygiene;
 mod kill;
 mod kit;
