@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::ledger::figure;
-use crate::program::{Home, Program, error, failed, walk};
+use crate::program::{Home, Program, error, failed, failed_with, walk};
 
 /// The user of the image.
 const USER: u32 = 10_001;
@@ -160,7 +160,7 @@ fn health_is_told_by_the_exit_code() {
     let mut command = home.command(&["serve"]);
     command.env("YAOKU_SELF_TEST_CORRUPT", "wrapped key re-opening");
     let (program, _) = home.serve_by(command);
-    failed(&home.run(&["call", "createKey", "--json", "{}"]), &["KMS.9071"]);
+    failed_with(5, &home.run(&["call", "createKey", "--json", "{}"]), &["KMS.9071"]);
     failed(&home.run(&["health"]), &["not ready", "503", "\"error\""]);
     drop(program);
 }

@@ -209,11 +209,12 @@ async fn is_closed(stream: &mut Pin<Box<dyn Stream>>) -> bool {
     }
 }
 
-/// Twice as many strangers as there are places, all of them at once, again and again.
+/// Twice as many strangers as there are places, again and again.
 #[test]
 fn when_all_places_are_taken_strangers_give_way_and_customers_stay() {
     const STRANGERS: usize = 256;
     const ROUNDS: usize = 5;
+    const ARRIVE_EVERY: Duration = Duration::from_millis(4);
     let target = Target::start(&[
         ("YAOKU_HTTP_CONNECTIONS_MAX", "64"),
         ("YAOKU_HTTP_HEAD_SECONDS", "600"),
@@ -229,6 +230,8 @@ fn when_all_places_are_taken_strangers_give_way_and_customers_stay() {
                 running.spawn(async move {
                     let mut ended = 0;
                     for _ in 0..ROUNDS {
+                        // One after the other: nobody is safe from as many newcomers as there are places within its handshake.
+                        sleep(ARRIVE_EVERY * u32::try_from(number).unwrap()).await;
                         let stream = tls(&endpoint, &connector).await;
                         all.wait().await;
                         ended += match stream {
