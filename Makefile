@@ -1,5 +1,5 @@
 # The commands that README names.
-.PHONY: run test figures check bench advisories
+.PHONY: run test figures check bench advisories document-check schemathesis example-check
 
 # Builds the release and starts the service on ./data.
 run:
@@ -30,3 +30,23 @@ advisories:
 bench:
 	cargo bench --locked --bench service
 	cargo bench --locked --bench parts
+
+# Python programs of the next three targets, in an environment of their own.
+PYTHON = target/python
+$(PYTHON)/installed: tests/schemathesis/requirements.txt
+	python3 -m venv $(PYTHON)
+	$(PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# The API documents of both planes against the OpenAPI 3.1 meta-schema.
+document-check: $(PYTHON)/installed
+	$(PYTHON)/bin/openapi-spec-validator tests/it/snapshots/openapi.json tests/it/snapshots/access-point.json
+
+# 20,000 cases against both planes, anonymous and signed; fails on any finding. Takes many minutes.
+schemathesis: $(PYTHON)/installed
+	cargo build --locked
+	$(PYTHON)/bin/python tests/schemathesis/run.py --program target/debug/yaoku --schemathesis $(PYTHON)/bin/schemathesis
+
+# Types of the example client; `cargo test --test it examples::` runs it.
+example-check: $(PYTHON)/installed
+	$(PYTHON)/bin/mypy --strict --cache-dir target/mypy examples/python/yaoku.py examples/python/tour.py

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use schemars::{Schema, SchemaGenerator};
 
 use crate::api::{self, Access, Field, Fields, Spec};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::principal::{Audience, Reach};
 use crate::model::rate::RateClass;
-use crate::ops::{self, Listed, Prepared};
+use crate::ops::{self, Listed, Operation, Prepared};
 
 /// A row and the code behind it.
 pub struct Row {
@@ -22,6 +22,8 @@ pub struct Row {
     pub request: fn(&mut SchemaGenerator) -> Schema,
     /// The shape of its result.
     pub result: fn(&mut SchemaGenerator) -> Schema,
+    /// What refuses it beside what follows from its fields, its caller and its rate.
+    pub refusals: &'static [Error],
 }
 
 impl Row {
@@ -48,7 +50,7 @@ macro_rules! operations {
             };
         })*
         /// Every operation, in the order of the contract.
-        pub static ROWS: &[Row] = &[$(Row { spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation> }),*];
+        pub static ROWS: &[Row] = &[$(Row { spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation>, refusals: <$operation as Operation>::REFUSALS }),*];
     };
 }
 

@@ -8,7 +8,7 @@ mod spec;
 mod wire;
 
 pub use call::{Arrival, Call, Common, Page, Target};
-pub use fields::{DecodeError, Fields};
-pub use shape::{Field, common_fields, fields, simplify};
+pub use fields::{DecodeError, FIELDS_MAX, Fields};
+pub use shape::{Field, common_fields, fields, simplify, simplify_result};
 pub use spec::{Access, Spec};
 pub use wire::{Base64Bytes, EncryptionContext, InputText, Moment, Plaintext, SecretText};

@@ -2,6 +2,7 @@
 //! actix-web.
 
 mod adapter;
+mod document;
 mod envelope;
 mod health;
 mod tls;
@@ -43,6 +44,7 @@ impl Listeners {
         let address = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let (openapi_address, access_point_address) = (address(&openapi)?, address(&access_point)?);
         let shared = web::Data::from(Arc::clone(door));
+        let documents = web::Data::new(document::Documents::default());
         let workers = match config.http.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             number => number,
@@ -50,10 +52,13 @@ impl Listeners {
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(shared.clone())
+                .app_data(documents.clone())
                 .app_data(web::Data::new(adapter::AccessPointAddress(access_point_address)))
                 .route("/health/live", web::get().to(health::live))
                 .route("/health/ready", web::get().to(health::ready))
                 .route("/", web::get().to(health::page))
+                .route("/openapi.json", web::get().to(document::document))
+                .configure(document::pages)
                 .default_service(web::to(adapter::serve))
         })
         .workers(workers)

@@ -18,9 +18,9 @@ pub struct Tag {
     pub tag_value: Text<0, 128>,
 }
 
-/// The tags of a resource.
+/// The tags of a resource, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(extend("maxItems" = TAGS_MAX))]
+#[schemars(extend("maxItems" = TAGS_MAX, "examples" = [[{"tagKey": "team", "tagValue": "payments"}]]))]
 pub struct Tags(Vec<Tag>);
 
 impl<'de> Deserialize<'de> for Tags {

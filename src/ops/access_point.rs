@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use crate::api::{Call, Page};
+use crate::api::{Call, Moment, Page};
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{AccessPointId, InstanceId};
@@ -36,6 +36,7 @@ pub struct AccessPointView {
     pub project_id: String,
     pub description: String,
     pub policy_check_open: bool,
+    #[schemars(with = "Moment")]
     pub create_time: String,
 }
 

@@ -31,6 +31,7 @@ pub struct InitialiseAppliance {}
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.13, createAccount")]
 pub struct CreateAccount {
+    /// Name of the tenant.
     pub name: Name,
 }
 
@@ -74,6 +75,7 @@ impl Operation for InitialiseAppliance {
 
 impl Operation for CreateAccount {
     type Output = NewAccount;
+    const REFUSALS: &'static [Error] = &[Error::LimitExceeded("", 0)];
 
     async fn run(self, call: &Call, app: &App) -> Result<NewAccount> {
         found(self.name, false, ACCOUNTS_MAX, call, app).await

@@ -31,6 +31,7 @@ pub struct NamedAlias {
 
 impl Operation for CreateAlias {
     type Output = NamedAlias;
+    const REFUSALS: &'static [Error] = &[Error::AliasTaken, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(KeyRef::Id(self.cmk_uuid))])

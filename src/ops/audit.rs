@@ -9,7 +9,7 @@ use super::Operation;
 use crate::api::{Call, Moment};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::model::audit::sequence_of;
+use crate::model::audit::{Line, sequence_of};
 use crate::model::checkpoint::{Extent, Statement};
 use crate::model::evidence;
 use crate::model::principal::Principal;
@@ -26,17 +26,29 @@ type Filter = Option<Text<0, 128>>;
 pub struct QueryAudit {
     /// `nextCursor` of the page before.
     pub cursor: Option<Number<1, { u64::MAX }>>,
+    /// Records on the page at most; 10 if it is left out.
     pub page_size: Option<Number<1, 100>>,
+    /// Not earlier than this.
     pub start_time: Option<Moment>,
+    /// Not later than this.
     pub end_time: Option<Moment>,
+    /// Name of the operation, exactly.
     pub event_name: Filter,
+    /// `API`, `CONSOLE` or `SYSTEM`.
     pub event_type: Filter,
+    /// The plane: `OPENAPI`, `AAP` or `INTERNAL`.
     pub event_source: Filter,
+    /// `NORMAL`, `WARNING` or `INCIDENT`.
     pub event_level: Filter,
+    /// Kind of resource, such as `CMK`.
     pub resource_type: Filter,
+    /// Id of a resource that was touched.
     pub resource_id: Filter,
+    /// Sign-in name of the caller.
     pub user_name: Filter,
+    /// Access key of the caller.
     pub access_key: Filter,
+    /// Address of the caller.
     pub source_ip: Filter,
     /// `success` or `failure`.
     pub result: Option<ResultFilter>,
@@ -57,6 +69,7 @@ pub enum ResultFilter {
 #[serde(rename_all = "camelCase")]
 pub struct AuditPage {
     /// The records, newest first.
+    #[schemars(with = "Vec<Line<'static>>")]
     pub records: Vec<Map<String, Value>>,
     /// Pass it as `cursor` to go on; absent at the end. A page may be short and still have a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +165,7 @@ pub struct DescribeAudit {
 #[serde(rename_all = "camelCase")]
 pub struct DescribedAudit {
     /// The record.
+    #[schemars(with = "Line<'static>")]
     pub record: Map<String, Value>,
     /// An export of its block, in which every other record is withheld: `yaoku audit verify` checks it.
     pub evidence: String,

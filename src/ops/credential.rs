@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use crate::api::{Call, Page, SecretText, Target};
+use crate::api::{Call, Moment, Page, SecretText, Target};
 use crate::app::{App, Wrapping};
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccessPointId, AccountId};
@@ -31,6 +31,7 @@ pub struct NewUserAk {
     pub access_key: AccessKeyId,
     pub secret_key: SecretText,
     pub status: CredentialStatus,
+    #[schemars(with = "Moment")]
     pub create_time: String,
 }
 
@@ -54,6 +55,7 @@ pub(super) async fn make(
 
 impl Operation for CreateUserAk {
     type Output = NewUserAk;
+    const REFUSALS: &'static [Error] = &[Error::LimitExceeded("", 0)];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::AccessPoint(self.access_point_id)])
@@ -97,6 +99,7 @@ pub struct ListUserAk {
 pub struct UserAk {
     pub access_key: AccessKeyId,
     pub status: CredentialStatus,
+    #[schemars(with = "Moment")]
     pub create_time: String,
 }
 

@@ -4,8 +4,8 @@ use firmware_sim::{GenerateDataKey as WithPlaintext, GenerateDataKeyWithoutPlain
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
 use super::symmetric::Ciphertext;
+use super::{KEY_IN_USE, Operation};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Plaintext, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -56,6 +56,7 @@ pub struct DataKey {
 
 impl Operation for GenerateDataKey {
     type Output = DataKey;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(self.0.targets())
@@ -87,6 +88,7 @@ pub struct GenerateDataKeyWithoutPlaintext(pub DataKeyRequest);
 
 impl Operation for GenerateDataKeyWithoutPlaintext {
     type Output = Ciphertext;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(self.0.targets())

@@ -18,6 +18,7 @@ use crate::model::alias::KeyRef;
 pub struct HmacCompute {
     pub cmk_uuid: KeyRef,
     pub input: InputText,
+    /// The version; without it the primary one.
     pub key_version_id: Option<VersionId>,
 }
 
@@ -34,6 +35,14 @@ pub struct Hmac {
 
 impl Operation for HmacCompute {
     type Output = Hmac;
+    const REFUSALS: &'static [Error] = &[
+        Error::KeyVersionNotFound,
+        Error::KeyDisabled,
+        Error::KeyPendingDeletion,
+        Error::KeyPendingImport,
+        Error::ServiceFrozen,
+        Error::Unsupported(""),
+    ];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

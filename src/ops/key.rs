@@ -28,12 +28,16 @@ pub struct CreateKey {
     pub protection_level: Option<ProtectionLevel>,
     pub origin: Option<Origin>,
     pub alias_name: Option<AliasName>,
+    /// What the key is for, in its owner's words.
     #[serde(default)]
     pub description: Description,
+    /// Whether the key gets a new version every `rotationInterval`, which must then be there.
     #[serde(default)]
     pub enable_automatic_rotation: bool,
     pub rotation_interval: Option<RotationPeriod>,
+    /// Enterprise project of the key; `default` if there is none.
     #[serde(alias = "epId")]
+    #[schemars(extend("x-also-named" = ["epId"]))]
     pub project_id: Option<Description>,
     #[serde(default)]
     pub tags: Tags,
@@ -51,6 +55,14 @@ impl CreateKey {
 
 impl Operation for CreateKey {
     type Output = KeyMetadata;
+    const REFUSALS: &'static [Error] = &[
+        Error::AliasTaken,
+        Error::UnsupportedOrigin(""),
+        Error::UnsupportedLevel(""),
+        Error::Unsupported(""),
+        Error::LimitExceeded("", 0),
+        Error::ServiceFrozen,
+    ];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Service])
@@ -143,7 +155,9 @@ pub struct ListAliasKeys {
     pub origin: Option<Origin>,
     /// Part of an alias.
     pub alias_name: Option<Text<0, 70>>,
+    /// Only keys of this enterprise project.
     #[serde(alias = "epId")]
+    #[schemars(extend("x-also-named" = ["epId"]))]
     pub project_id: Option<Description>,
 }
 
@@ -168,7 +182,7 @@ impl StateFilter {
     }
 }
 
-/// What [`ListAliasKeys`] answers.
+/// A page of keys with their aliases.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1 and of paging")]
@@ -242,6 +256,7 @@ impl Operation for ListAliasKeys {
 #[allow(missing_docs, reason = "the fields are those of contract 5.1, enableKey")]
 pub struct SwitchedKey {
     pub cmk_uuid: KeyId,
+    #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub key_state: String,
 }
 
@@ -260,6 +275,7 @@ pub struct EnableKey {
 
 impl Operation for EnableKey {
     type Output = SwitchedKey;
+    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -280,6 +296,7 @@ pub struct DisableKey {
 
 impl Operation for DisableKey {
     type Output = SwitchedKey;
+    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

@@ -30,6 +30,15 @@ use crate::api::{Call, Fields, Spec, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
 
+/// What refuses every operation that works with a key.
+const KEY_IN_USE: &[Error] = &[
+    Error::KeyDisabled,
+    Error::KeyPendingDeletion,
+    Error::KeyPendingImport,
+    Error::ServiceFrozen,
+    Error::Unsupported(""),
+];
+
 /// A row of the catalog. Only the table in `catalog.rs` implements it, so that a row without an operation and an
 /// operation without a row both fail to compile.
 pub trait Listed {
@@ -42,6 +51,9 @@ pub trait Listed {
 pub trait Operation: Listed + Serialize + DeserializeOwned + JsonSchema + 'static {
     /// The object in `result`.
     type Output: Serialize + DeserializeOwned + JsonSchema;
+
+    /// What refuses it beside what follows from its fields, its caller and its rate; for the API document.
+    const REFUSALS: &'static [Error] = &[];
 
     /// Resources that the call touches; the gateway authorises each before `run`.
     fn targets(&self) -> Result<Vec<Target>> {

@@ -15,7 +15,9 @@ use crate::model::text::Number;
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, getRandom")]
 pub struct GetRandom {
+    /// How many bytes.
     #[serde(alias = "numberOfBytes")]
+    #[schemars(extend("x-also-named" = ["numberOfBytes"]))]
     pub length: Option<Number<1, 1024>>,
 }
 

@@ -4,7 +4,7 @@ use firmware_sim::{Decrypt as DecryptCommand, Encrypt as EncryptCommand, Frame, 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
+use super::{KEY_IN_USE, Operation};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Plaintext, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -17,6 +17,8 @@ use crate::model::alias::KeyRef;
 #[allow(missing_docs, reason = "the fields are those of contract 5.5, encrypt")]
 pub struct Encrypt {
     pub cmk_uuid: KeyRef,
+    /// At most 6,144 bytes, as standard Base64 with padding, one line.
+    #[schemars(extend("maxLength" = 8192))]
     pub plaintext: Plaintext,
     #[serde(default)]
     pub encryption_context: EncryptionContext,
@@ -34,6 +36,7 @@ pub struct Ciphertext {
 
 impl Operation for Encrypt {
     type Output = Ciphertext;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         if self.plaintext.len() > PLAINTEXT_BYTES_MAX {
@@ -78,6 +81,7 @@ pub struct Decrypted {
 
 impl Operation for Decrypt {
     type Output = Decrypted;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
+mod api_document;
 mod audit;
 mod audit_manipulation;
 mod audit_proof;
@@ -13,6 +14,7 @@ mod canaries;
 mod command_line;
 mod disk;
 mod eop;
+mod examples;
 mod faults;
 mod full_disk;
 mod hygiene;
