@@ -45,7 +45,7 @@ document-check: $(PYTHON)/installed
 # 20,000 cases against both planes, anonymous and signed; fails on any finding. Takes many minutes.
 schemathesis: $(PYTHON)/installed
 	cargo build --locked
-	$(PYTHON)/bin/python tests/schemathesis/run.py --program target/debug/yaoku --schemathesis $(PYTHON)/bin/schemathesis
+	$(PYTHON)/bin/python -B tests/schemathesis/run.py --program target/debug/yaoku --schemathesis $(PYTHON)/bin/schemathesis
 
 # Types of the example client; `cargo test --test it examples::` runs it.
 example-check: $(PYTHON)/installed

@@ -15,7 +15,7 @@ use crate::model::tag::Tags;
 /// Aliases of one key that are shown with it.
 const ALIASES_SHOWN: usize = 100;
 
-/// KeyMetadata.
+/// What clients see of a key: the KeyMetadata of the product.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1.1")]

@@ -29,14 +29,15 @@ fn of(plane: Plane) -> Value {
     document::of(plane, &Config::default().openapi)
 }
 
-/// JSON with every value that fits a line on one line.
+/// JSON with every value that fits a line, and every list of plain values, on one line.
 fn pretty(value: &Value, indent: usize, out: &mut String) {
     let line = value.to_string();
+    let nested = |one: &Value| one.is_array() || one.is_object();
     let (open, close, members): (_, _, Vec<(String, &Value)>) = match value {
         Value::Object(map) if indent + line.len() > 118 => {
             ('{', '}', map.iter().map(|(name, value)| (format!("{}: ", json!(name)), value)).collect())
         }
-        Value::Array(list) if indent + line.len() > 118 => {
+        Value::Array(list) if indent + line.len() > 118 && list.iter().any(nested) => {
             ('[', ']', list.iter().map(|value| (String::new(), value)).collect())
         }
         _ => return out.push_str(&line),
@@ -192,6 +193,18 @@ fn anybody_reads_it_and_learns_nothing_of_the_installation() {
 
 fn get(endpoint: &str, path: &str) -> Answer {
     send(&agent(), "GET", &format!("{endpoint}{path}"), &[], b"")
+}
+
+#[test]
+fn a_wrong_method_is_told_those_of_the_document() {
+    let service = Service::start();
+    let document = of(Plane::OpenApi);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let answer = send(&agent(), "PUT", &format!("{}{path}", service.ready.openapi), &[], b"{}");
+        let methods = item.as_object().unwrap().keys().map(|method| method.to_uppercase());
+        assert_eq!((answer.status, answer.code().as_str()), (405, "KMS.9061"), "{path}");
+        assert_eq!(answer.header("allow"), Some(methods.collect::<Vec<_>>().join(", ").as_str()), "{path}");
+    }
 }
 
 #[test]

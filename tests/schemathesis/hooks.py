@@ -177,3 +177,10 @@ def refusals_are_whole(ctx, response, case):
         answer = response.json()
         assert re.fullmatch(r"KMS\.\d{4}", answer["errorCode"]), answer
         assert answer["message"] and answer["requestId"], answer
+
+
+@schemathesis.check
+def strangers_get_nothing(ctx, response, case):
+    """Without a signature nothing is answered but refusals."""
+    if not CALLER.get("accessKey"):
+        assert response.status_code in (400, 401, 404, 405, 413), response.status_code
