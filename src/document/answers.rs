@@ -94,19 +94,22 @@ pub fn codes(plane: Plane) -> Value {
 
 /// The text of a code, where it is always the same.
 fn message(error: &Error, wire: &Wire) -> Value {
-    match error {
-        Error::MissingField(field) => missing(field).1.into(),
+    let varies = matches!(
+        error,
         Error::Unsupported(_)
-        | Error::UnsupportedOrigin(_)
-        | Error::UnsupportedLevel(_)
-        | Error::LimitExceeded(..)
-        | Error::ResourceNotFound(_)
-        | Error::InvalidField(..)
-        | Error::InvalidBody(_)
-        | Error::Throttled(_)
-        | Error::Unavailable(_) => Value::Null,
-        _ => wire.message.clone().into(),
+            | Error::UnsupportedOrigin(_)
+            | Error::UnsupportedLevel(_)
+            | Error::LimitExceeded(..)
+            | Error::ResourceNotFound(_)
+            | Error::InvalidField(..)
+            | Error::InvalidBody(_)
+            | Error::Throttled(_)
+            | Error::Unavailable(_)
+    );
+    if varies {
+        return Value::Null;
     }
+    if let Error::MissingField(field) = error { missing(field).1.into() } else { wire.message.clone().into() }
 }
 
 impl Answers<'_> {
@@ -187,12 +190,12 @@ impl Answers<'_> {
     }
 
     fn success(&self, result: &Value) -> Value {
-        let (form, result) = match self.form() {
-            Form::Gateway => ("Success", json!({ "returnObj": { "properties": { "result": result } } })),
-            Form::Bare => ("Success", json!({ "result": result })),
-            Form::AccessPoint => ("Success", json!({ "data": result })),
+        let place = match self.form() {
+            Form::Gateway => json!({ "returnObj": { "properties": { "result": result } } }),
+            Form::Bare => json!({ "result": result }),
+            Form::AccessPoint => json!({ "data": result }),
         };
-        json!({ "allOf": [{ "$ref": format!("#/components/schemas/{form}") }, { "properties": result }] })
+        json!({ "allOf": [{ "$ref": "#/components/schemas/Success" }, { "properties": place }] })
     }
 
     fn failure(&self, codes: &[&str]) -> Value {

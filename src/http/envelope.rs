@@ -37,14 +37,11 @@ pub fn wrap(plane: Plane, reply: Reply, settings: &OpenApi) -> HttpResponse {
     if let Ok(id) = HeaderValue::from_str(&reply.request_id) {
         response.insert_header((echo, id.clone())).insert_header((TRACE_ID, id));
     }
-    match reply.result {
-        Err(Error::Throttled(after)) => {
-            response.insert_header((RETRY_AFTER, after.as_secs().max(1).to_string()));
-        }
-        Err(Error::MethodNotAllowed(methods)) => {
-            response.insert_header((ALLOW, methods));
-        }
-        Ok(_) | Err(_) => {}
+    if let Err(Error::Throttled(after)) = reply.result {
+        response.insert_header((RETRY_AFTER, after.as_secs().max(1).to_string()));
+    }
+    if let Err(Error::MethodNotAllowed(methods)) = reply.result {
+        response.insert_header((ALLOW, methods));
     }
     response.body(body)
 }

@@ -113,7 +113,8 @@ def widened(name: str, field: dict, *, required: bool, query: bool) -> dict:
         del field["format"]
     if "contentSchema" in field:  # a string of JSON: schemathesis makes strings, not JSON in strings
         empty = "[]" if field["contentSchema"]["type"] == "array" else "{}"
-        field = {"type": "string", "enum": [empty, *field.get("examples", [])]}
+        json_text = {"type": "string", "enum": [empty, *field.get("examples", [])]}
+        return json_text if required or query else {"anyOf": [json_text, {"type": "null"}]}
     forms = [field]
     if name in CALLER["known"]:
         forms.insert(0, {"type": "string", "enum": CALLER["known"][name]})

@@ -123,7 +123,8 @@ def main() -> int:
         service.terminate()
         service.wait(30)
     log_lines = (folder / "log").read_text().splitlines()
-    internal = [line for line in log_lines if '"ERROR"' in line or "panicked" in line]
+    # What the HTTP library says of requests that are none is about the client.
+    internal = [line for line in log_lines if " ERROR " in line and "actix_http" not in line or "panicked" in line]
     total, found = sum(result["cases"] for result in results), [one for one in results if not one["passed"]]
     print(f"figure schemathesis_cases {total}, runs with findings {len(found)}, errors in the log {len(internal)}")
     for result in found:
