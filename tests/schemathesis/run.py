@@ -51,7 +51,9 @@ def prepare(ready: dict, data: Path) -> dict[str, dict]:
     key = call("/v1/cmkManage/createKey", {"aliasName": "alias/known"})
     sealed = call("/v1/keyCompute/encrypt", {"cmkUuid": "alias/known", "plaintext": "aGVsbG8="})
     application = call("/v1/userAk/createUserAk", {"accessPointId": first["accessPointId"]})
+    records = call("/v1/audit/queryAudit", {"pageSize": 1})["records"]
     known = {
+        "eventId": [records[0]["eventId"]],
         "cmkUuid": [key["cmkUuid"]],
         "ciphertextBlob": [sealed["ciphertextBlob"]],
         "keyVersionId": [sealed["keyVersionId"]],
