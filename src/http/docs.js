@@ -75,21 +75,21 @@ function limits(schema) {
 }
 
 /** Rows of a table of fields; the fields of lists and objects follow, indented by their path. */
-function fieldRows(schema, before = "") {
+function fieldRows(schema, sent, before = "") {
   const whole = resolve(schema);
   const rows = [];
   for (const [name, inner] of Object.entries(whole.properties ?? {})) {
     const field = resolve(inner);
     const example = field.examples?.[0];
     const title = element("td", {}, element("code", {}, before + name));
-    if (whole.required?.includes(name)) title.append(" ", element("span", { class: "required" }, words().required));
+    if (sent && whole.required?.includes(name)) title.append(" ", element("span", { class: "required" }, words().required));
     rows.push(element("tr", {}, title,
       element("td", { class: "faint" }, limits(field)),
       element("td", {}, ...prose(field.description)),
       element("td", {}, example === undefined ? "" : element("code", {}, JSON.stringify(example)))));
-    if (field.properties) rows.push(...fieldRows(field, `${before}${name}.`));
+    if (field.properties) rows.push(...fieldRows(field, sent, `${before}${name}.`));
     const item = resolve(field.items ?? field.contentSchema?.items);
-    if (item.properties) rows.push(...fieldRows(item, `${before}${name}[].`));
+    if (item.properties) rows.push(...fieldRows(item, sent, `${before}${name}[].`));
   }
   return rows;
 }
@@ -100,8 +100,9 @@ function table(heads, rows) {
   return element("div", { class: "wide" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)));
 }
 
-const fieldTable = (schema) =>
-  table([words().name, words().limits, words().description, words().example], fieldRows(schema));
+/** Fields that clients send, of which some are required, or that come back. */
+const fieldTable = (schema, sent) =>
+  table([words().name, words().limits, words().description, words().example], fieldRows(schema, sent));
 
 /** The schema of the result inside the form of the plane. */
 function resultOf(post) {
@@ -155,13 +156,13 @@ function operation({ path, post, get, others }) {
     const body = JSON.stringify(content.example);
     inside.append(element("p", {}, ...prose(post.description)), facts(post));
     if (others.length) inside.append(element("p", { class: "faint" }, `${words().spelling}: ${others.join(", ")}`));
-    inside.append(element("h4", {}, words().fields), fieldTable(content.schema), element("h4", {}, words().body),
+    inside.append(element("h4", {}, words().fields), fieldTable(content.schema, true), element("h4", {}, words().body),
       element("pre", {}, JSON.stringify(content.example, null, 2)));
     if (post["x-planes"].includes("openapi")) {
       const json = body === "{}" ? "" : ` --json '${body}'`;
       inside.append(element("h4", {}, words().call), element("pre", {}, `yaoku call ${name}${json}`));
     }
-    inside.append(element("h4", {}, words().result), fieldTable(resultOf(post)),
+    inside.append(element("h4", {}, words().result), fieldTable(resultOf(post), false),
       element("h4", {}, words().errors), codeTable(post));
   });
   return whole;
