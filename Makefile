@@ -1,5 +1,5 @@
 # The commands that README names.
-.PHONY: run image test figures check bench advisories
+.PHONY: run image test figures check bench advisories document-check schemathesis example-check
 
 # Builds the release and starts the service on ./data.
 run:
@@ -35,3 +35,25 @@ advisories:
 bench:
 	cargo bench --locked --bench service
 	cargo bench --locked --bench parts
+
+# Python programs of the next three targets, in an environment of their own.
+PYTHON = target/python
+$(PYTHON)/installed: tests/schemathesis/requirements.txt
+	python3 -m venv $(PYTHON)
+	$(PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# The API documents of both planes against the OpenAPI 3.1 meta-schema.
+document-check: $(PYTHON)/installed
+	$(PYTHON)/bin/openapi-spec-validator tests/it/snapshots/openapi.json tests/it/snapshots/access-point.json
+
+# 20,000 cases against both planes, anonymous and signed; fails on any finding. Takes many minutes; CASES=8000 is the least
+# that makes sense, because about as many follow from the schemas alone.
+CASES = 20000
+schemathesis: $(PYTHON)/installed
+	cargo build --locked
+	$(PYTHON)/bin/python -B tests/schemathesis/run.py --program target/debug/yaoku --schemathesis $(PYTHON)/bin/schemathesis --cases $(CASES)
+
+# Types of the example client; `cargo test --test it examples::` runs it.
+example-check: $(PYTHON)/installed
+	$(PYTHON)/bin/mypy --strict --cache-dir target/mypy examples/python/yaoku.py examples/python/tour.py

@@ -7,10 +7,10 @@ use foldhash::HashMap;
 use schemars::{Schema, SchemaGenerator};
 
 use crate::api::{self, Access, Field, Fields, Spec};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::principal::{Audience, Reach};
 use crate::model::rate::RateClass;
-use crate::ops::{self, Listed, Prepared};
+use crate::ops::{self, Listed, Operation, Prepared};
 
 /// A row and the code behind it.
 pub struct Row {
@@ -24,6 +24,8 @@ pub struct Row {
     pub request: fn(&mut SchemaGenerator) -> Schema,
     /// The shape of its result.
     pub result: fn(&mut SchemaGenerator) -> Schema,
+    /// What refuses it beside what follows from its fields, its caller and its rate.
+    pub refusals: &'static [Error],
 }
 
 impl Row {
@@ -70,7 +72,7 @@ macro_rules! operations {
             };
         })*
         /// Every operation, in the order of the contract.
-        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation> }),*]);
+        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation>, refusals: <$operation as Operation>::REFUSALS }),*]);
     };
 }
 
@@ -187,7 +189,7 @@ mod tests {
                 request.extend(field.example().map(|example| (field.name.clone(), example.clone())));
             }
             for field in &fields {
-                let names = field.schema.get("x-synonyms").and_then(|names| names.as_array());
+                let names = field.schema.get("x-also-named").and_then(|names| names.as_array());
                 for synonym in names.into_iter().flatten().filter_map(|name| name.as_str()) {
                     let read = |request: &serde_json::Map<_, _>| {
                         let fields = Fields::from_json(serde_json::to_string(request).unwrap().as_bytes());

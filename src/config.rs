@@ -51,6 +51,13 @@ pub struct OpenApi {
     pub date_zone: DateZone,
 }
 
+impl OpenApi {
+    /// Whether business errors come with HTTP 200: the vendor's client cores lose the body of anything else.
+    pub fn hides_status(&self) -> bool {
+        self.envelope == EnvelopeForm::Gateway && self.http_status == StatusForm::Ctyun
+    }
+}
+
 /// The form of OpenAPI answers (contract section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -67,8 +67,8 @@ pub enum Error {
     Throttled(Duration),
     /// The body is larger than this many bytes.
     TooLarge(usize),
-    /// The path exists, the method does not fit.
-    MethodNotAllowed,
+    /// The path exists, the method does not fit; the methods that do.
+    MethodNotAllowed(&'static str),
     /// No such path on this plane.
     OperationNotFound,
     /// Our fault; the cause is for the log.
@@ -101,6 +101,28 @@ pub struct Wire {
     pub message: String,
     /// Chinese text.
     pub description: &'static str,
+}
+
+impl Wire {
+    /// Whether it speaks of the business of the call: not of who calls, how often, how large, by which path, nor of a
+    /// failure of the service (contract section 3).
+    pub fn is_business(&self) -> bool {
+        !matches!(
+            self.code,
+            "KMS.9040"
+                | "KMS.9041"
+                | "KMS.9042"
+                | "KMS.9043"
+                | "KMS.9044"
+                | "KMS.9045"
+                | "KMS.9050"
+                | "KMS.9060"
+                | "KMS.9061"
+                | "KMS.9062"
+                | "KMS.9070"
+                | "KMS.9071"
+        )
+    }
 }
 
 impl Error {
@@ -160,7 +182,7 @@ impl Error {
             Self::Replayed => (401, "KMS.9045", "RequestReplayed", "请求重复"),
             Self::Throttled(_) => (429, "KMS.9050", "Rejected.Throttling", "请求过于频繁"),
             Self::TooLarge(_) => (413, "KMS.9060", "RequestTooLarge", "请求体过大"),
-            Self::MethodNotAllowed => (405, "KMS.9061", "UnsupportedHTTPMethod", "不支持的请求方法"),
+            Self::MethodNotAllowed(_) => (405, "KMS.9061", "UnsupportedHTTPMethod", "不支持的请求方法"),
             Self::OperationNotFound => (404, "KMS.9062", "InvalidApiName", "接口不存在"),
             Self::Internal(_) => (500, "KMS.9070", "InternalFailure", "服务内部错误"),
             Self::Unavailable(_) | Self::OutcomeUnknown => {
@@ -209,7 +231,7 @@ impl fmt::Display for Error {
                 write!(f, "too many requests of this class; retry after {} ms", after.as_millis().max(1))
             }
             Self::TooLarge(limit) => write!(f, "the request body is larger than {limit} bytes"),
-            Self::MethodNotAllowed => f.write_str("this path does not take this method; use POST"),
+            Self::MethodNotAllowed(_) => f.write_str("this path does not take this method; use POST"),
             Self::OperationNotFound => f.write_str("there is no such operation here"),
             Self::Internal(_) => f.write_str("internal failure; the log of the service names the cause"),
             Self::Unavailable(why) => f.write_str(why),

@@ -457,6 +457,7 @@ fn route(request: &Request) -> Result<&'static Row> {
     let row = row.ok_or(Error::OperationNotFound)?;
     match (request.method, row.spec.access) {
         (Method::Post, _) | (Method::Get, Access::Read) => Ok(row),
-        (Method::Get, Access::Write) | (Method::Other, _) => Err(Error::MethodNotAllowed),
+        (Method::Get | Method::Other, Access::Write) => Err(Error::MethodNotAllowed("POST")),
+        (Method::Other, Access::Read) => Err(Error::MethodNotAllowed("GET, POST")),
     }
 }

@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod cron;
+pub mod document;
 pub mod env;
 pub mod error;
 pub mod gateway;

@@ -84,11 +84,12 @@ pub struct Call {
 #[derive(Debug, Default, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Common {
-    /// The service meant.
+    /// The service meant; without it the caller's own or oldest.
     pub instance_id: Option<InstanceId>,
-    /// Makes a create operation idempotent for a day.
+    /// For a day, the same token with the same request returns the first result.
     pub client_token: Option<Text<1, 64>>,
-    /// Synonym of the region header.
+    /// The region; it must be that of the service.
+    #[schemars(extend("examples" = ["local"]))]
     pub region_id: Option<Text<1, 64>>,
 }
 
@@ -98,7 +99,7 @@ pub struct Common {
 pub struct Page {
     /// Which page, from 1.
     #[serde(alias = "pageNo", alias = "pageNum")]
-    #[schemars(extend("x-synonyms" = ["pageNo", "pageNum"]))]
+    #[schemars(extend("x-also-named" = ["pageNo", "pageNum"]))]
     pub page_number: Number<1, 1_000_000>,
     /// How many on a page, 1 to 100.
     pub page_size: Number<1, 100>,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::model::signature::parse_query;
 
 /// Fields of one request at most.
-const FIELDS_MAX: usize = 64;
+pub const FIELDS_MAX: usize = 64;
 
 /// The fields of a request, in the order in which they came.
 #[derive(Debug, Default)]

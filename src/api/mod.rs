@@ -9,8 +9,8 @@ mod spec;
 mod wire;
 
 pub use call::{Arrival, Call, Common, Page, Target};
-pub use fields::{DecodeError, Fields};
+pub use fields::{DecodeError, FIELDS_MAX, Fields};
 pub use several::Several;
-pub use shape::{Field, common_fields, description, fields, simplify};
+pub use shape::{Field, common_fields, description, fields, simplify, simplify_result};
 pub use spec::{Access, Spec};
 pub use wire::{Base64Bytes, EncryptionContext, InputText, Moment, Plaintext, SecretText};

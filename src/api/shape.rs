@@ -79,6 +79,22 @@ pub fn simplify(schema: &mut Schema) {
     .transform(schema);
 }
 
+/// Writes the schema of a result the way people read it: a choice of names is an `enum`, and what is left out where it is
+/// not known is not also `null`.
+pub fn simplify_result(schema: &mut Schema) {
+    RecursiveTransform(|schema: &mut Schema| {
+        names_as_enum(schema);
+        let required = strings(schema.get("required"));
+        let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+        for (_, property) in properties.iter_mut().filter(|(name, _)| !required.contains(name)) {
+            if let Ok(property) = <&mut Schema>::try_from(property) {
+                without_null(property);
+            }
+        }
+    })
+    .transform(schema);
+}
+
 /// `oneOf` of constants becomes an `enum`.
 fn names_as_enum(schema: &mut Schema) {
     let Some(Value::Array(choices)) = schema.get("oneOf") else { return };

@@ -13,6 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::env::Timestamp;
 
+/// Form of [`Base64Bytes`]: bits behind the last byte are zero.
+const BASE64: &str =
+    "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)$";
+
 /// Bytes as standard Base64 with padding, one line; never empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Base64Bytes(pub Vec<u8>);
@@ -48,7 +52,7 @@ impl JsonSchema for Base64Bytes {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "string", "contentEncoding": "base64", "minLength": 4, "examples": ["SGVsbG8gd29ybGQ="],
+            "type": "string", "contentEncoding": "base64", "pattern": BASE64, "examples": ["SGVsbG8gd29ybGQ="],
             "description": "Bytes as standard Base64 with padding, one line.",
         })
     }
@@ -109,7 +113,7 @@ impl JsonSchema for Plaintext {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "string", "contentEncoding": "base64", "minLength": 4, "examples": ["SGVsbG8gd29ybGQ="],
+            "type": "string", "contentEncoding": "base64", "pattern": BASE64, "examples": ["SGVsbG8gd29ybGQ="],
             "description": "Secret bytes as standard Base64 with padding, one line.",
         })
     }

@@ -9,6 +9,7 @@ use crate::api::{Access, Field, common_fields};
 use crate::catalog::{self, Row};
 use crate::config::Config;
 use crate::model::principal::{Audience, Plane};
+use crate::model::text::NO_CONTROLS;
 
 /// Columns that the text of the help takes at most.
 const WIDTH: usize = 96;
@@ -95,9 +96,15 @@ fn form_of(kind: &str, schema: &Value) -> String {
         (Some(_) | None, None) => String::new(),
     };
     match kind {
-        "string" if is_base64(schema) => "Base64; @FILE encodes the bytes of a file".to_owned(),
+        "string" if is_base64(schema) => {
+            format!(
+                "Base64{}; @FILE encodes the bytes of a file",
+                limits("minLength", "maxLength", " characters")
+            )
+        }
         "string" => {
             let pattern = schema.get("pattern").and_then(Value::as_str);
+            let pattern = pattern.filter(|pattern| *pattern != NO_CONTROLS);
             let pattern = pattern.map_or(String::new(), |pattern| format!(" of the form {pattern}"));
             format!("text{}{pattern}", limits("minLength", "maxLength", " characters"))
         }

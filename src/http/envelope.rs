@@ -2,10 +2,10 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
-use crate::config::{EnvelopeForm, OpenApi, StatusForm};
+use crate::config::{EnvelopeForm, OpenApi};
 use crate::error::{Error, Wire};
 use crate::gateway::Reply;
 use crate::model::principal::Plane;
@@ -39,6 +39,9 @@ pub fn wrap(plane: Plane, reply: Reply, settings: &OpenApi) -> HttpResponse {
     }
     if let Err(Error::Throttled(after)) = reply.result {
         response.insert_header((RETRY_AFTER, after.as_secs().max(1).to_string()));
+    }
+    if let Err(Error::MethodNotAllowed(methods)) = reply.result {
+        response.insert_header((ALLOW, methods));
     }
     response.body(body)
 }
@@ -74,30 +77,15 @@ fn failure(plane: Plane, wire: &Wire, request_id: &str, form: EnvelopeForm) -> V
     }
 }
 
-/// Business errors of the gateway form come with HTTP 200: the vendor's client cores lose the body of anything else.
 fn http_status(plane: Plane, wire: &Wire, settings: &OpenApi) -> u16 {
-    let business = !matches!(
-        wire.code,
-        "KMS.9040"
-            | "KMS.9041"
-            | "KMS.9042"
-            | "KMS.9043"
-            | "KMS.9044"
-            | "KMS.9045"
-            | "KMS.9050"
-            | "KMS.9060"
-            | "KMS.9061"
-            | "KMS.9062"
-            | "KMS.9070"
-            | "KMS.9071"
-    );
-    let hides = settings.envelope == EnvelopeForm::Gateway && settings.http_status == StatusForm::Ctyun;
-    if plane == Plane::OpenApi && hides && business { 200 } else { wire.status }
+    let hidden = plane == Plane::OpenApi && settings.hides_status() && wire.is_business();
+    if hidden { 200 } else { wire.status }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::StatusForm;
 
     fn settings(envelope: EnvelopeForm, http_status: StatusForm) -> OpenApi {
         OpenApi { envelope, http_status, ..crate::config::Config::default().openapi }

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::connections::{Connection, Connections, Place};
-use super::{adapter, health};
+use super::{adapter, document, health};
 use crate::gateway::{Calls, Door};
 use crate::model::principal::Plane;
 
@@ -44,6 +44,8 @@ pub struct Listener {
     pub tls: Arc<ServerConfig>,
     /// Connections that each thread may have open.
     pub places: usize,
+    /// The API documents of both planes.
+    pub documents: web::Data<document::Documents>,
 }
 
 impl Listener {
@@ -69,6 +71,9 @@ impl Listener {
             .route("/health/live", web::get().to(health::live))
             .route("/health/ready", web::get().to(health::ready))
             .route("/", web::get().to(health::page))
+            .app_data(self.documents.clone())
+            .route("/openapi.json", web::get().to(document::document))
+            .configure(document::pages)
             .default_service(web::to(adapter::serve));
         let app = map_config(app, |()| AppConfig::default());
         let answering = apply_fn_factory(app, |request: Request, app| {

@@ -3,6 +3,7 @@
 
 mod adapter;
 mod connections;
+mod document;
 mod envelope;
 mod health;
 mod listener;
@@ -57,13 +58,19 @@ impl Listeners {
             .map(|address| metrics::Listener::start(door, address, certificate.clone()))
             .transpose()?;
         let certificate = Arc::new(certificate);
+        let documents = actix_web::web::Data::new(document::Documents::default());
         let workers = match config.http.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             number => number,
         };
         let places = places(config.http.connections_max).div_ceil(workers);
-        let listener =
-            |plane| Listener { plane, door: Arc::clone(door), tls: Arc::clone(&certificate), places };
+        let listener = |plane| Listener {
+            plane,
+            door: Arc::clone(door),
+            tls: Arc::clone(&certificate),
+            places,
+            documents: documents.clone(),
+        };
         let server = Server::build()
             .workers(workers)
             // More than both listeners have places for: accepting must not pause before they make room.

@@ -9,6 +9,7 @@ use crate::model::instance::Edition;
 
 /// What kind of key it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-also-values" = ["SM4", "RSA2048", "SM2", "EC_SM2"], "examples" = ["AES_256"]))]
 pub enum KeySpec {
     /// AES with 256-bit keys.
     #[serde(rename = "AES_256")]
@@ -37,6 +38,7 @@ pub enum KeyUsage {
 
 /// Where the root key that guards a key lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-also-values" = ["0", "1"], "examples" = ["SOFTWARE"]))]
 pub enum ProtectionLevel {
     /// Software custody.
     #[serde(rename = "SOFTWARE", alias = "1")]

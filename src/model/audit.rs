@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sm3::{Digest as _, Sm3};
 use uuid::Uuid;
@@ -64,9 +65,11 @@ pub struct Draft {
     pub duration: Duration,
 }
 
-#[derive(Serialize)]
+/// One call in the audit trail, as its line says it. Never a request or response body.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Line<'a> {
+#[schemars(rename = "AuditRecord")]
+pub struct Line<'a> {
     sequence: u64,
     event_id: Uuid,
     time: String,

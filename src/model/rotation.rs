@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::env::Timestamp;
+use crate::model::text::whole;
 
 /// Automatic rotation of a symmetric key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,9 +89,9 @@ impl JsonSchema for RotationPeriod {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": ["string", "integer"], "pattern": "^[0-9]+[dhms]?$", "minimum": 7, "maximum": 730,
+            "type": ["string", "integer"], "pattern": "^0*([7-9]|[1-9][0-9]|[1-6][0-9]{2}|7[0-2][0-9]|730)d?$", "minimum": 7, "maximum": 730,
             "examples": ["90d"],
-            "description": "7 to 730 days: whole days, or a number and `d`, `h`, `m` or `s`.",
+            "description": "7 to 730 days, as a number or with `d`; the same time in `h`, `m` or `s` is understood too.",
         })
     }
 }
@@ -111,6 +112,9 @@ impl<'de> Deserialize<'de> for RotationPeriod {
                     let seconds =
                         days.checked_mul(RotationPeriod::DAY).ok_or(E::custom(RotationPeriod::WRONG))?;
                     RotationPeriod::from_seconds(seconds).map_err(E::custom)
+                }
+                fn visit_f64<E: serde::de::Error>(self, days: f64) -> Result<RotationPeriod, E> {
+                    self.visit_u64(whole(days).ok_or(E::custom(RotationPeriod::WRONG))?)
                 }
             }
             return from.deserialize_any(AnyForm);

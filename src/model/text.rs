@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
+/// Form of a text without control characters, as a regular expression.
+pub const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
 /// A description: 0 to 255 characters (contract 5.1).
 pub type Description = Text<0, 255>;
 /// A name of an account, a user or an access point.
@@ -63,7 +66,10 @@ impl<const MIN: usize, const MAX: usize> JsonSchema for Text<MIN, MAX> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": MIN, "maxLength": MAX, "examples": ["demo"] })
+        json_schema!({
+            "type": "string", "minLength": MIN, "maxLength": MAX, "pattern": NO_CONTROLS,
+            "examples": ["demo"],
+        })
     }
 }
 
@@ -96,6 +102,15 @@ impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
     }
 }
 
+/// A number that was written with a fraction of zero, as some clients write whole numbers and JSON Schema has them be;
+/// nothing if it is not whole, or beyond what a double tells apart.
+pub fn whole(number: f64) -> Option<u64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let exact = number.fract() == 0.0 && (0.0..EXACT_MAX).contains(&number);
+    // Both ends of the cast are checked above.
+    exact.then_some(number as u64)
+}
+
 impl<const MIN: u64, const MAX: u64> Serialize for Number<MIN, MAX> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u64(self.0)
@@ -116,8 +131,9 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<MIN, MAX> 
             fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Self::Value, E> {
                 Err(E::custom(Number::<MIN, MAX>::range()))
             }
-            fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
-                Err(E::custom(Number::<MIN, MAX>::range()))
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+                let whole = whole(number).ok_or_else(|| E::custom(Number::<MIN, MAX>::range()))?;
+                self.visit_u64(whole)
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -164,7 +180,9 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Number<1, 100>>(text).map(Number::get).ok();
         assert_eq!(read("7"), Some(7));
         assert_eq!(read("\"7\""), Some(7));
-        for wrong in ["0", "101", "-1", "1.5", "\"+7\"", "\"7 \"", "\"\"", "true", "1e1"] {
+        assert_eq!((read("95.0"), read("1e1")), (Some(95), Some(10)), "JSON Schema counts them as whole");
+        for wrong in ["0", "101", "-1", "1.5", "-1.0", "1e300", "\"+7\"", "\"7 \"", "\"7.0\"", "\"\"", "true"]
+        {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

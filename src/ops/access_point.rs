@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use crate::api::{Access, Call, Page, Spec};
+use crate::api::{Access, Call, Moment, Page, Spec};
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{AccessPointId, InstanceId};
@@ -37,6 +37,7 @@ pub struct AccessPointView {
     pub project_id: String,
     pub description: String,
     pub policy_check_open: bool,
+    #[schemars(with = "Moment")]
     pub create_time: String,
 }
 

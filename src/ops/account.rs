@@ -74,6 +74,7 @@ impl Operation for InitialiseAppliance {
 
 impl Operation for CreateAccount {
     type Output = NewAccount;
+    const REFUSALS: &'static [Error] = &[Error::LimitExceeded("", 0)];
 
     async fn run(self, call: &Call, app: &App) -> Result<NewAccount> {
         found(self.name, false, ACCOUNTS_MAX, call, app).await

@@ -35,6 +35,7 @@ pub struct NamedAlias {
 
 impl Operation for CreateAlias {
     type Output = NamedAlias;
+    const REFUSALS: &'static [Error] = &[Error::AliasTaken, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(KeyRef::Id(self.cmk_uuid))])
@@ -67,6 +68,7 @@ pub struct UpdateAlias {
 
 impl Operation for UpdateAlias {
     type Output = NamedAlias;
+    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
 
     /// The name brings its old key with it.
     fn targets(&self) -> Result<Vec<Target>> {

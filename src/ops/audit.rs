@@ -9,7 +9,7 @@ use super::Operation;
 use crate::api::{Call, Moment};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::model::audit::sequence_of;
+use crate::model::audit::{Line, sequence_of};
 use crate::model::checkpoint::{Extent, Statement};
 use crate::model::evidence;
 use crate::model::principal::Principal;
@@ -68,6 +68,7 @@ pub enum ResultFilter {
 #[serde(rename_all = "camelCase")]
 pub struct AuditPage {
     /// The records, newest first.
+    #[schemars(with = "Vec<Line<'static>>")]
     pub records: Vec<Map<String, Value>>,
     /// Pass it as `cursor` to go on; absent at the end. A page may be short and still have a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +164,7 @@ pub struct DescribeAudit {
 #[serde(rename_all = "camelCase")]
 pub struct DescribedAudit {
     /// The record.
+    #[schemars(with = "Line<'static>")]
     pub record: Map<String, Value>,
     /// An export of its block, in which every other record is withheld: `yaoku audit verify` checks it.
     pub evidence: String,

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use crate::api::{Call, Page, SecretText, Target};
+use crate::api::{Call, Moment, Page, SecretText, Target};
 use crate::app::{App, Wrapping};
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccessPointId, AccountId};
@@ -33,6 +33,7 @@ pub struct NewUserAk {
     pub access_key: AccessKeyId,
     pub secret_key: SecretText,
     pub status: CredentialStatus,
+    #[schemars(with = "Moment")]
     pub create_time: String,
 }
 
@@ -56,6 +57,7 @@ pub(super) async fn make(
 
 impl Operation for CreateUserAk {
     type Output = NewUserAk;
+    const REFUSALS: &'static [Error] = &[Error::LimitExceeded("", 0)];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::AccessPoint(self.access_point_id)])
@@ -100,6 +102,7 @@ pub struct ListUserAk {
 pub struct UserAk {
     pub access_key: AccessKeyId,
     pub status: CredentialStatus,
+    #[schemars(with = "Moment")]
     pub create_time: String,
 }
 

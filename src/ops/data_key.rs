@@ -7,8 +7,8 @@ use firmware_sim::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
 use super::symmetric::{Ciphertext, known};
+use super::{KEY_IN_USE, Operation};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Plaintext, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -61,6 +61,7 @@ pub struct DataKey {
 
 impl Operation for GenerateDataKey {
     type Output = DataKey;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(self.0.targets())
@@ -92,6 +93,7 @@ pub struct GenerateDataKeyWithoutPlaintext(pub DataKeyRequest);
 
 impl Operation for GenerateDataKeyWithoutPlaintext {
     type Output = Ciphertext;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(self.0.targets())
@@ -137,6 +139,7 @@ pub struct DataKeyDetail {
 
 impl Operation for GetDataKey {
     type Output = DataKeyDetail;
+    const REFUSALS: &'static [Error] = &[Error::KeyPendingImport];
 
     fn targets(&self) -> Result<Vec<Target>> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;

@@ -36,6 +36,14 @@ pub struct Hmac {
 
 impl Operation for HmacCompute {
     type Output = Hmac;
+    const REFUSALS: &'static [Error] = &[
+        Error::KeyVersionNotFound,
+        Error::KeyDisabled,
+        Error::KeyPendingDeletion,
+        Error::KeyPendingImport,
+        Error::ServiceFrozen,
+        Error::Unsupported(""),
+    ];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

@@ -44,7 +44,7 @@ pub struct CreateKey {
     pub rotation_interval: Option<RotationPeriod>,
     /// Its enterprise project; `default` by default.
     #[serde(alias = "epId")]
-    #[schemars(extend("x-synonyms" = ["epId"]))]
+    #[schemars(extend("x-also-named" = ["epId"]))]
     pub project_id: Option<Description>,
     /// At most 20 tags; as a list or as a JSON string of one.
     #[serde(default)]
@@ -63,6 +63,14 @@ impl CreateKey {
 
 impl Operation for CreateKey {
     type Output = KeyMetadata;
+    const REFUSALS: &'static [Error] = &[
+        Error::AliasTaken,
+        Error::UnsupportedOrigin(""),
+        Error::UnsupportedLevel(""),
+        Error::Unsupported(""),
+        Error::LimitExceeded("", 0),
+        Error::ServiceFrozen,
+    ];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Service])
@@ -162,7 +170,7 @@ pub struct ListAliasKeys {
     pub alias_name: Option<Text<0, 70>>,
     /// Only keys of this enterprise project.
     #[serde(alias = "epId")]
-    #[schemars(extend("x-synonyms" = ["epId"]))]
+    #[schemars(extend("x-also-named" = ["epId"]))]
     pub project_id: Option<Description>,
     /// Only keys with a tag of this key.
     pub tag_key: Option<TagKey>,
@@ -194,7 +202,7 @@ impl StateFilter {
     }
 }
 
-/// What [`ListAliasKeys`] answers.
+/// A page of keys with their aliases.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1 and of paging")]
@@ -298,6 +306,7 @@ pub struct DescribedKey {
 
 impl Operation for UpdateKeyDescription {
     type Output = DescribedKey;
+    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -316,6 +325,7 @@ impl Operation for UpdateKeyDescription {
 #[allow(missing_docs, reason = "the fields are those of contract 5.1, enableKey")]
 pub struct SwitchedKey {
     pub cmk_uuid: KeyId,
+    #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub key_state: String,
 }
 
@@ -334,6 +344,7 @@ pub struct EnableKey {
 
 impl Operation for EnableKey {
     type Output = SwitchedKey;
+    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -354,6 +365,7 @@ pub struct DisableKey {
 
 impl Operation for DisableKey {
     type Output = SwitchedKey;
+    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

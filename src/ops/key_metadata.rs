@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::api::Moment;
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{InstanceId, KeyId, VersionId};
@@ -15,7 +16,7 @@ use crate::model::tag::Tags;
 /// Aliases of one key that are shown with it.
 const ALIASES_SHOWN: usize = 100;
 
-/// KeyMetadata.
+/// What clients see of a key: the KeyMetadata of the product.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of contract 5.1.1")]
@@ -23,27 +24,36 @@ pub struct KeyMetadata {
     pub cmk_uuid: KeyId,
     pub arn: String,
     pub creator: String,
+    #[schemars(with = "Moment")]
     pub creation_date: String,
     pub description: String,
     pub key_spec: KeySpec,
     pub key_usage: KeyUsage,
+    #[schemars(extend("enum" = ["Enabled", "Disabled", "PendingDeletion", "PendingImport"]))]
     pub key_state: String,
     pub origin: Origin,
     pub protection_level: ProtectionLevel,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary_key_version: Option<VersionId>,
+    #[schemars(extend("enum" = ["Enabled", "Disabled", "Suspended"]))]
     pub automatic_rotation: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["7776000s"]))]
     pub rotation_interval: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Moment>")]
     pub next_rotation_date: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Moment>")]
     pub last_rotation_date: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Moment>")]
     pub delete_date: Option<String>,
+    #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub deletion_protection: String,
     pub project_id: String,
     pub instance_id: InstanceId,
+    #[schemars(extend("enum" = ["SUBSCRIPTION", "ON_DEMAND", "DEFAULT"]))]
     pub charge_mode: String,
     pub is_default: bool,
     pub tags: Tags,

@@ -34,6 +34,14 @@ use crate::error::{Error, Result};
 
 /// Usual length of a result.
 const OUTPUT_BYTES: usize = 512;
+/// What refuses every operation that works with a key.
+const KEY_IN_USE: &[Error] = &[
+    Error::KeyDisabled,
+    Error::KeyPendingDeletion,
+    Error::KeyPendingImport,
+    Error::ServiceFrozen,
+    Error::Unsupported(""),
+];
 
 /// A row of the catalog. Only the table in `catalog.rs` implements it, so that a row without an operation and an
 /// operation without a row both fail to compile.
@@ -47,6 +55,9 @@ pub trait Listed {
 pub trait Operation: Listed + Serialize + DeserializeOwned + JsonSchema + 'static {
     /// The object in `result`.
     type Output: Serialize + DeserializeOwned + JsonSchema;
+
+    /// What refuses it beside what follows from its fields, its caller and its rate; for the API document.
+    const REFUSALS: &'static [Error] = &[];
 
     /// Resources that the call touches; the gateway authorises each before `run`.
     fn targets(&self) -> Result<Vec<Target>> {

@@ -16,7 +16,7 @@ use crate::model::text::Number;
 pub struct GetRandom {
     /// How many bytes, 1 to 1,024; 32 by default.
     #[serde(alias = "numberOfBytes")]
-    #[schemars(extend("x-synonyms" = ["numberOfBytes"]))]
+    #[schemars(extend("x-also-named" = ["numberOfBytes"]))]
     pub length: Option<Number<1, 1024>>,
 }
 

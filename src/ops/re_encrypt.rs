@@ -5,8 +5,8 @@ use firmware_sim::{Frame, ReEncrypt as Command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
 use super::symmetric::{Ciphertext, version_of};
+use super::{KEY_IN_USE, Operation};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ pub struct ReEncrypt {
     pub ciphertext_blob: Base64Bytes,
     /// The symmetric key to encrypt with: its UUID in lower case, or one of its aliases.
     #[serde(alias = "destinationUuid")]
-    #[schemars(extend("x-synonyms" = ["destinationUuid"]))]
+    #[schemars(extend("x-also-named" = ["destinationUuid"]))]
     pub destination_cmk_uuid: KeyRef,
     /// The context that the ciphertext was made with.
     #[serde(default)]
@@ -32,11 +32,11 @@ pub struct ReEncrypt {
     pub destination_encryption_context: EncryptionContext,
     /// The key that made an asymmetric ciphertext.
     #[serde(alias = "sourceUuid")]
-    #[schemars(extend("x-synonyms" = ["sourceUuid"]))]
+    #[schemars(extend("x-also-named" = ["sourceUuid"]))]
     pub source_cmk_uuid: Option<KeyRef>,
     /// The key version that made an asymmetric ciphertext.
     #[serde(alias = "sourceKeyVersion")]
-    #[schemars(extend("x-synonyms" = ["sourceKeyVersion"]))]
+    #[schemars(extend("x-also-named" = ["sourceKeyVersion"]))]
     pub source_key_version_id: Option<VersionId>,
     /// How an asymmetric ciphertext was made.
     pub source_encryption_algorithm: Option<EncryptionAlgorithm>,
@@ -64,6 +64,7 @@ impl ReEncrypt {
 
 impl Operation for ReEncrypt {
     type Output = Ciphertext;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         let source = KeyRef::Id(KeyId::from_bytes(self.frame()?.name().key));

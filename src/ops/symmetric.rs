@@ -4,7 +4,7 @@ use firmware_sim::{Decrypt as DecryptCommand, Encrypt as EncryptCommand, Frame, 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
+use super::{KEY_IN_USE, Operation};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Plaintext, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -19,6 +19,7 @@ pub struct Encrypt {
     /// The symmetric key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
     /// 1 to 6,144 bytes as standard Base64 with padding, one line.
+    #[schemars(extend("maxLength" = 8192))]
     pub plaintext: Plaintext,
     /// String pairs to bind the ciphertext to, at most 8 KiB; also as a JSON string.
     #[serde(default)]
@@ -37,6 +38,7 @@ pub struct Ciphertext {
 
 impl Operation for Encrypt {
     type Output = Ciphertext;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         if self.plaintext.len() > PLAINTEXT_BYTES_MAX {
@@ -82,6 +84,7 @@ pub struct Decrypted {
 
 impl Operation for Decrypt {
     type Output = Decrypted;
+    const REFUSALS: &'static [Error] = KEY_IN_USE;
 
     fn targets(&self) -> Result<Vec<Target>> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;

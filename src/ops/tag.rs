@@ -76,6 +76,7 @@ pub struct TagResources {
 
 impl Operation for TagResources {
     type Output = TaggedResources;
+    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion, Error::LimitExceeded("", 0)];
 
     fn targets(&self) -> Result<Vec<Target>> {
         if self.tags.is_empty() {
@@ -103,6 +104,7 @@ pub struct UntagResources {
 
 impl Operation for UntagResources {
     type Output = TaggedResources;
+    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(keys_of(&self.resource_ids))

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use yaoku::api::{Field, common_fields};
 use yaoku::catalog::{ROWS, Row};
+use yaoku::model::text::NO_CONTROLS;
 
 use crate::program::{Home, error, failed, failed_with, finish, mode, walk};
 
@@ -57,8 +58,11 @@ fn the_list_is_the_catalog() {
 fn limits(field: &Field) -> Vec<String> {
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let names = field.schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-    let bounds = ["minimum", "maximum", "maxLength", "pattern"].map(|name| field.schema.get(name));
-    names.chain(bounds.into_iter().flatten()).map(word).collect()
+    let bounds = ["minimum", "maximum", "maxLength"].map(|name| field.schema.get(name));
+    // That a text is Base64 or has no control characters is said in words.
+    let said = |pattern: &&Value| field.schema.contains_key("contentEncoding") || **pattern == NO_CONTROLS;
+    let bounds = bounds.into_iter().chain([field.schema.get("pattern").filter(|pattern| !said(pattern))]);
+    names.chain(bounds.flatten()).map(word).collect()
 }
 
 #[test]

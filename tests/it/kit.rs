@@ -418,6 +418,7 @@ pub fn try_send(
     let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
     let text = answer.body_mut().read_to_string()?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    crate::api_document::check_documented(url, &body);
     Ok(Answer { status: answer.status().as_u16(), headers, body })
 }
 

@@ -23,8 +23,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["http", "cron", "gateway", "catalog", "ops", "app", "store", "config", "model", "error", "env"],
     ),
     // Envelopes have the form that the settings say; certificates are dated.
-    ("http", &["gateway", "config", "model", "error", "env"]),
+    ("http", &["document", "gateway", "config", "model", "error", "env"]),
     ("cron", &["gateway", "ops", "model", "ids", "error"]),
+    // It describes what the catalog lists and in which form the settings have it answered.
+    ("document", &["gateway", "catalog", "api", "config", "model", "error"]),
     (
         "gateway",
         &["catalog", "ops", "app", "api", "store", "config", "model", "ids", "error", "env", "histogram"],

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
 mod aliases;
+mod api_document;
 mod audit;
 mod audit_manipulation;
 mod audit_proof;
@@ -17,6 +18,7 @@ mod container;
 mod credentials;
 mod disk;
 mod eop;
+mod examples;
 mod exposition;
 mod faults;
 mod full_disk;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use yaoku::api::{Field, Spec};
 use yaoku::catalog::Row;
 use yaoku::model::principal::Plane;
+use yaoku::model::text::NO_CONTROLS;
 
 use super::message::{Body, Caller};
 use crate::kit::{OpenApi, Service, base64, new_id};
@@ -160,8 +161,8 @@ fn sample(schema: &Map<String, Value>) -> Value {
 /// The first and last values that a schema allows; texts that have a form beside their length have no such ends.
 pub fn ends(field: &Field) -> Vec<(&'static str, Value)> {
     let number = |name: &str| field.schema.get(name).and_then(Value::as_i64);
-    let free =
-        !field.schema.contains_key("pattern") && !["cursor", "regionId"].contains(&field.name.as_str());
+    let free = field.schema.get("pattern").is_none_or(|pattern| *pattern == NO_CONTROLS);
+    let free = free && !["cursor", "regionId"].contains(&field.name.as_str());
     let longest = number("maxLength").filter(|_| free).map(|most| json!("x".repeat(size(most))));
     let ends = [("least", number("minimum").map(Value::from)), ("most", number("maximum").map(Value::from))];
     ends.into_iter().chain([("longest", longest)]).filter_map(|(what, end)| Some((what, end?))).collect()
@@ -198,7 +199,8 @@ pub fn wrong(schema: &Map<String, Value>) -> Vec<(String, Value)> {
         add("too long", json!("x".repeat(size(most) + 1)));
     }
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
-        add("pattern", json!("\u{94a5} !"));
+        let wrong = if pattern == NO_CONTROLS { "a\u{1}b" } else { "\u{94a5} !" };
+        add("pattern", json!(wrong));
         let right = sample(schema);
         let right = right.as_str().unwrap_or_default();
         add("line", json!(format!("{right}\n")));
