@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use sm3::Sm3;
@@ -75,7 +74,7 @@ pub struct Request {
     /// Header names in lower case and their values.
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body, or why there is none.
-    pub body: Result<Bytes>,
+    pub body: Result<Vec<u8>>,
 }
 
 /// HTTP methods that make a difference.

@@ -13,7 +13,7 @@ use actix_web::http::Method as HttpMethod;
 use actix_web::http::header::{HeaderMap, HeaderValue, UPGRADE, USER_AGENT};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
+use futures_core::Stream as _;
 
 use super::connections::Connection;
 use super::envelope;
@@ -105,20 +105,28 @@ impl Drop for Surviving {
 }
 
 /// Reads a body of at most [`BODY_BYTES_MAX`] bytes within `time`.
-async fn read_body(payload: Payload, time: Duration) -> Result<Bytes> {
+async fn read_body(payload: Payload, time: Duration) -> Result<Vec<u8>> {
     const SLOW: Error = Error::InvalidBody("the body did not arrive in time");
-    const BROKEN: Error = Error::InvalidBody("the body could not be read");
-    let mut reading = pin!(payload.to_bytes_limited(BODY_BYTES_MAX));
+    let mut reading = pin!(collect(payload));
     // Most bodies came with their head; only the others need a clock.
-    let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
-        Poll::Ready(read) => read,
+    match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+        Poll::Ready(body) => body,
         Poll::Pending => tokio::time::timeout(time, reading).await.map_err(|_| SLOW)?,
-    };
-    match read {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(BROKEN),
-        Err(_) => Err(Error::TooLarge(BODY_BYTES_MAX)),
     }
+}
+
+/// Puts the parts of a body together. actix-web's own way takes 32 KiB for each, however short it is.
+async fn collect(mut payload: Payload) -> Result<Vec<u8>> {
+    const BROKEN: Error = Error::InvalidBody("the body could not be read");
+    let mut body = Vec::new();
+    while let Some(part) = poll_fn(|context| Pin::new(&mut payload).poll_next(context)).await {
+        let part = part.map_err(|_| BROKEN)?;
+        if body.len() + part.len() > BODY_BYTES_MAX {
+            return Err(Error::TooLarge(BODY_BYTES_MAX));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
 }
 
 fn headers(plane: Plane, headers: &HeaderMap) -> Vec<(Cow<'static, str>, String)> {

@@ -39,7 +39,7 @@ fn request(admin: &OpenApi, path: &str, body: &Value) -> Request {
         headers: headers.map(|(name, value)| (name.to_lowercase().into(), value.to_owned())).to_vec(),
         path: request.path,
         query: String::new(),
-        body: Ok(request.body.into()),
+        body: Ok(request.body),
     }
 }
 
