@@ -38,9 +38,17 @@ pub enum Which {
 #[derive(Debug, Clone)]
 pub enum KeyName {
     Id(Which),
-    Alias(&'static str),
+    Alias(AliasName),
     /// An id that nobody has.
     Nobodys,
+}
+
+/// An alias in a request.
+#[derive(Debug, Clone, Copy)]
+pub enum AliasName {
+    /// One that the caller's account has, by its place.
+    Existing(usize),
+    Text(&'static str),
 }
 
 /// What becomes of a ciphertext on its way.
@@ -95,8 +103,8 @@ pub enum Step {
         alias: &'static str,
         token: Option<&'static str>,
     },
-    UpdateAlias(KeyName, &'static str),
-    DeleteAlias(&'static str),
+    UpdateAlias(KeyName, AliasName),
+    DeleteAlias(AliasName),
     ListAliases {
         number: u64,
         size: u64,

@@ -25,7 +25,7 @@ impl Model {
     /// The credential that signs, by a place that was drawn: now and then any, else one that is still there.
     pub fn signer(&self, account: usize, place: usize) -> Option<usize> {
         let all = &self.accounts[account].credentials;
-        let alive = |at: &usize| place % 4 == 0 || all[*at].status != Status::Deleted;
+        let alive = |at: &usize| place.is_multiple_of(4) || all[*at].status != Status::Deleted;
         let alive: Vec<usize> = (0..all.len()).filter(alive).collect();
         Some(alive[place.checked_rem(alive.len())?])
     }

@@ -57,10 +57,10 @@ impl Model {
     /// A tag that is there already gets the new value in its old place. All keys get all tags, or none gets any.
     pub(super) fn tag(&mut self, by: Caller, body: &Value) -> Expected {
         let tags = read(&body["tags"])?;
-        let keys = self.named(by, &body["resourceIds"])?;
         if tags.is_empty() {
             return Err("KMS.9020");
         }
+        let keys = self.named(by, &body["resourceIds"])?;
         let mut after = Vec::new();
         for at in &keys {
             let mut held = self.keys[*at].tags.clone();

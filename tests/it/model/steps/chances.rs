@@ -5,7 +5,7 @@ use proptest::option::{of, weighted};
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::{select, subsequence};
 
-use super::{CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
+use super::{AliasName, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
 
 const ALIASES: [&str; 5] = ["alias/a", "alias/b", "alias/b/2", "alias/C_d-e", "alias/ecs"];
 const SPECS: [&str; 2] = ["AES_256", "Ctyun_SM4"];
@@ -17,9 +17,12 @@ const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// A story: who does what, one after the other. Most begin with some keys, so that there is something to work on.
+/// A story: who does what, one after the other. It begins with some keys and credentials, so that there is something to
+/// work on.
 pub fn story(longest: usize) -> impl Strategy<Value = Vec<(Caller, Step)>> {
-    let (first, then) = (vec((caller(), create_key()), 0..=4), vec((caller(), step()), 1..=longest));
+    let first = prop_oneof![3 => create_key().boxed(), 1 => create_credential().boxed()];
+    let somebody = (0..2usize).prop_map(|account| Caller { account, credential: None });
+    let (first, then) = (vec((somebody, first), 0..=10), vec((caller(), step()), 1..=longest));
     (first, then).prop_map(|(first, then)| [first, then].concat())
 }
 
@@ -32,7 +35,7 @@ fn caller() -> impl Strategy<Value = Caller> {
 fn step() -> BoxedStrategy<Step> {
     prop_oneof![
         4 => create_key(),
-        4 => key().prop_map(Step::EnableKey),
+        3 => key().prop_map(Step::EnableKey),
         3 => key().prop_map(Step::DisableKey),
         4 => key().prop_map(Step::DescribeKey),
         4 => list_keys(),
@@ -40,8 +43,8 @@ fn step() -> BoxedStrategy<Step> {
             .prop_map(|(key, characters)| Step::DescribeOtherwise(key, characters)),
         6 => (which(), select(&ALIASES[..]), token())
             .prop_map(|(key, alias, token)| Step::CreateAlias { key, alias, token }),
-        4 => (key(), select(&ALIASES[..])).prop_map(|(key, alias)| Step::UpdateAlias(key, alias)),
-        2 => select(&ALIASES[..]).prop_map(Step::DeleteAlias),
+        4 => (key(), alias()).prop_map(|(key, alias)| Step::UpdateAlias(key, alias)),
+        2 => alias().prop_map(Step::DeleteAlias),
         2 => page().prop_map(|(number, size)| Step::ListAliases { number, size }),
         2 => (key(), page())
             .prop_map(|(key, (number, size))| Step::ListAliasesOfKey { key, number, size }),
@@ -55,7 +58,7 @@ fn step() -> BoxedStrategy<Step> {
         5 => (key(), select(&INPUTS[..]), of((which(), 0..4usize)))
             .prop_map(|(key, input, version)| Step::Mac { key, input, version }),
         1 => select(&INPUTS[..]).prop_map(Step::Digest),
-        2 => (which(), token()).prop_map(|(of, token)| Step::CreateCredential { of, token }),
+        2 => create_credential(),
         2 => which().prop_map(Step::EnableCredential),
         2 => which().prop_map(Step::DisableCredential),
         1 => which().prop_map(Step::DeleteCredential),
@@ -74,7 +77,7 @@ fn step() -> BoxedStrategy<Step> {
 fn create_key() -> impl Strategy<Value = Step> {
     let rotation = of(select(&["7d", "8d", "30d"][..]));
     let description = of(select(&["", "first", "第二"][..]));
-    let alias = weighted(0.3, select(&ALIASES[..]));
+    let alias = weighted(0.4, select(&ALIASES[..]));
     (of(select(&SPECS[..])), rotation, alias, description, weighted(0.3, tags()), token()).prop_map(
         |(spec, rotation, alias, description, tags, token)| Step::CreateKey {
             spec,
@@ -85,6 +88,10 @@ fn create_key() -> impl Strategy<Value = Step> {
             token,
         },
     )
+}
+
+fn create_credential() -> impl Strategy<Value = Step> {
+    (which(), token()).prop_map(|(of, token)| Step::CreateCredential { of, token })
 }
 
 fn list_keys() -> impl Strategy<Value = Step> {
@@ -120,7 +127,7 @@ fn which() -> impl Strategy<Value = Which> + Clone {
 fn key() -> impl Strategy<Value = KeyName> + Clone {
     prop_oneof![
         14 => which().prop_map(KeyName::Id),
-        5 => select(&ALIASES[..]).prop_map(KeyName::Alias),
+        5 => alias().prop_map(KeyName::Alias),
         1 => Just(KeyName::Nobodys),
     ]
 }
@@ -136,7 +143,7 @@ fn tags() -> impl Strategy<Value = Tags> {
     let many = |from: usize| (from..from + 12).map(|at| (&LETTERS[at..=at], "")).collect();
     prop_oneof![
         20 => few.prop_map(|(names, values)| names.into_iter().zip(values).collect()),
-        5 => select(&[0, 8, 12][..]).prop_map(many),
+        8 => select(&[0, 8, 12][..]).prop_map(many),
         1 => Just(Vec::new()),
         1 => Just(vec![("a", ""), ("a", "blue")]),
     ]
@@ -154,6 +161,13 @@ fn names() -> impl Strategy<Value = Vec<&'static str>> {
 fn tag_filter() -> impl Strategy<Value = TagFilter> {
     (weighted(0.3, select(&NAMES[..])), weighted(0.2, select(&VALUES[..])), weighted(0.15, tags()))
         .prop_map(|(key, value, all)| TagFilter { key, value, all })
+}
+
+fn alias() -> impl Strategy<Value = AliasName> + Clone {
+    prop_oneof![
+        4 => (0..ALIASES.len()).prop_map(AliasName::Existing),
+        1 => select(&ALIASES[..]).prop_map(AliasName::Text),
+    ]
 }
 
 fn length() -> impl Strategy<Value = usize> {

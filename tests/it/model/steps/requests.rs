@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
+use super::{AliasName, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
 use crate::kit::{base64, new_id, unbase64};
 use crate::model::reference::Model;
 
@@ -43,9 +43,9 @@ impl Step {
                 ("/keyName/createAlias", with(of_key(&KeyName::Id(*key)), further))
             }
             Self::UpdateAlias(key, alias) => {
-                ("/keyName/updateAlias", with(of_key(key), json!({"aliasName": alias})))
+                ("/keyName/updateAlias", with(of_key(key), json!({"aliasName": alias.text(by, model)})))
             }
-            Self::DeleteAlias(alias) => ("/keyName/deleteAlias", json!({"aliasName": alias})),
+            Self::DeleteAlias(alias) => ("/keyName/deleteAlias", json!({"aliasName": alias.text(by, model)})),
             Self::ListAliases { number, size } => ("/keyName/listAlias", page(*number, *size)),
             Self::ListAliasesOfKey { key, number, size } => {
                 ("/keyName/listAliasByUuid", with(of_key(key), page(*number, *size)))
@@ -176,13 +176,26 @@ impl Which {
     }
 }
 
+impl AliasName {
+    fn text(self, by: Caller, model: &Model) -> String {
+        let known = &model.accounts[by.account].aliases;
+        match self {
+            Self::Existing(place) => {
+                let name = place.checked_rem(known.len()).and_then(|place| known.keys().nth(place));
+                name.map_or_else(|| "alias/nobodys".into(), String::clone)
+            }
+            Self::Text(name) => name.to_owned(),
+        }
+    }
+}
+
 impl KeyName {
     fn text(&self, by: Caller, model: &Model) -> String {
         match self {
             Self::Id(which) => {
                 which.among(by, &model.keys, |key| key.account).map_or_else(new_id, |key| key.id.clone())
             }
-            Self::Alias(name) => (*name).to_owned(),
+            Self::Alias(name) => name.text(by, model),
             Self::Nobodys => new_id(),
         }
     }
