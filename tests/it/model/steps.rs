@@ -1,6 +1,6 @@
 //! The steps of a story, and how they are drawn. A step names things by their place among those that exist when its turn
 //! comes, so that a story stays meaningful when steps are taken out of it. A further operation is a variant of [`Step`], a
-//! line in `step`, its request, and an arm of `Model::answer`.
+//! line in `step`, the path and the body of its request, and an arm of `Model::answer`.
 
 mod chances;
 mod requests;

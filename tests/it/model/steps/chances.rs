@@ -78,7 +78,7 @@ fn create_key() -> impl Strategy<Value = Step> {
     let rotation = of(select(&["7d", "8d", "30d"][..]));
     let description = of(select(&["", "first", "第二"][..]));
     let alias = weighted(0.4, select(&ALIASES[..]));
-    (of(select(&SPECS[..])), rotation, alias, description, weighted(0.3, tags()), token()).prop_map(
+    (of(select(&SPECS[..])), rotation, alias, description, weighted(0.5, tags()), token()).prop_map(
         |(spec, rotation, alias, description, tags, token)| Step::CreateKey {
             spec,
             rotation,
@@ -159,8 +159,14 @@ fn names() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 fn tag_filter() -> impl Strategy<Value = TagFilter> {
-    (weighted(0.3, select(&NAMES[..])), weighted(0.2, select(&VALUES[..])), weighted(0.15, tags()))
-        .prop_map(|(key, value, all)| TagFilter { key, value, all })
+    let (key, value) = (|| select(&NAMES[..]), || select(&VALUES[..]));
+    let one = prop_oneof![
+        6 => Just((None, None)),
+        1 => key().prop_map(|key| (Some(key), None)),
+        1 => value().prop_map(|value| (None, Some(value))),
+        3 => (key(), value()).prop_map(|(key, value)| (Some(key), Some(value))),
+    ];
+    (one, weighted(0.15, tags())).prop_map(|((key, value), all)| TagFilter { key, value, all })
 }
 
 fn alias() -> impl Strategy<Value = AliasName> + Clone {

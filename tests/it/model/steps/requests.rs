@@ -12,115 +12,107 @@ const HEAD: usize = 104;
 impl Step {
     /// The path and the body of its call; nothing for a step that is no call, or has nothing to work on.
     pub fn request(&self, by: Caller, model: &Model) -> Option<(&'static str, Value)> {
-        let of_key = |key: &KeyName| json!({"cmkUuid": key.text(by, model)});
-        let of_credential = |which: &Which| json!({"accessKey": access_key(*which, by, model)});
-        let of_ciphertext = |sealed: &Which, fate: &Fate| {
-            let (blob, context) = ciphertext(*sealed, *fate, by, model)?;
-            Some(json!({"ciphertextBlob": blob, "encryptionContext": context}))
-        };
-        Some(match self {
-            Self::CreateKey { spec, rotation, alias, description, tags, token } => {
-                let body = json!({
-                    "keySpec": spec, "aliasName": alias, "description": description,
-                    "tags": tags.as_ref().map(|tags| list(tags).to_string()), "clientToken": token,
-                    "enableAutomaticRotation": rotation.is_some(), "rotationInterval": rotation,
-                });
-                ("/cmkManage/createKey", body)
-            }
-            Self::EnableKey(key) => ("/cmkManage/enableKey", of_key(key)),
-            Self::DisableKey(key) => ("/cmkManage/disableKey", of_key(key)),
-            Self::DescribeKey(key) => ("/keyManage/describeKey", of_key(key)),
-            Self::DescribeOtherwise(key, characters) => (
-                "/keyManage/updateKeyDescription",
-                with(of_key(key), json!({"description": "钥".repeat(*characters)})),
-            ),
-            Self::ListKeys { number, size, state, spec, part, tags } => {
-                let asked = json!({"keyState": state, "keySpec": spec, "aliasName": part});
-                ("/keyManage/listAliasKeys", with(with(page(*number, *size), asked), tags.fields()))
-            }
-            Self::CreateAlias { key, alias, token } => {
-                let further = json!({"aliasName": alias, "clientToken": token});
-                ("/keyName/createAlias", with(of_key(&KeyName::Id(*key)), further))
-            }
-            Self::UpdateAlias(key, alias) => {
-                ("/keyName/updateAlias", with(of_key(key), json!({"aliasName": alias.text(by, model)})))
-            }
-            Self::DeleteAlias(alias) => ("/keyName/deleteAlias", json!({"aliasName": alias.text(by, model)})),
-            Self::ListAliases { number, size } => ("/keyName/listAlias", page(*number, *size)),
-            Self::ListAliasesOfKey { key, number, size } => {
-                ("/keyName/listAliasByUuid", with(of_key(key), page(*number, *size)))
-            }
-            Self::Encrypt { key, bytes, context } => {
-                let plaintext = base64(vec![*bytes as u8; *bytes]);
-                let further = json!({"plaintext": plaintext, "encryptionContext": context});
-                ("/keyCompute/encrypt", with(of_key(key), further))
-            }
-            Self::Decrypt(sealed, fate) => ("/keyCompute/decrypt", of_ciphertext(sealed, fate)?),
-            Self::GenerateDataKey { key, spec, bytes, context, shown } => {
-                let further = json!({"keySpec": spec, "numberOfBytes": bytes, "encryptionContext": context});
-                match shown {
-                    true => ("/keyCompute/generateDataKey", with(of_key(key), further)),
-                    false => ("/keyCompute/generateDataKeyWithoutPlaintext", with(of_key(key), further)),
-                }
-            }
-            Self::ReEncrypt { sealed, fate, to, context } => {
-                let (blob, source) = ciphertext(*sealed, *fate, by, model)?;
-                let body = json!({
-                    "ciphertextBlob": blob, "sourceEncryptionContext": source,
-                    "destinationCmkUuid": to.text(by, model), "destinationEncryptionContext": context,
-                });
-                ("/cmManage/reEncrypt", body)
-            }
-            Self::GetDataKey(sealed, fate) => ("/keyCompute/getDataKey", of_ciphertext(sealed, fate)?),
-            Self::Mac { key, input, version } => {
-                let version = version.map(|(which, number)| {
-                    let named = model.keys.iter().find(|key| key.id == KeyName::Id(which).text(by, model));
-                    named.map_or_else(new_id, |key| key.versions[number % key.versions.len()].clone())
-                });
-                let further = json!({"input": input, "keyVersionId": version});
-                ("/get/hmaccompute", with(of_key(key), further))
-            }
-            Self::Digest(input) => ("/get/messageDigest", json!({"input": input})),
-            Self::CreateCredential { of, token } => {
-                let point = &model.accounts[of.account(by)].access_point;
-                ("/userAk/createUserAk", json!({"accessPointId": point, "clientToken": token}))
-            }
-            Self::EnableCredential(which) => ("/userAk/enableUserAk", of_credential(which)),
-            Self::DisableCredential(which) => ("/userAk/disableUserAk", of_credential(which)),
-            Self::DeleteCredential(which) => ("/userAk/deleteUserAk", of_credential(which)),
-            Self::ListCredentials { of, number, size } => {
-                let point = &model.accounts[of.account(by)].access_point;
-                ("/userAk/listUserAk", with(page(*number, *size), json!({"accessPointId": point})))
-            }
-            Self::Tag(keys, tags) => {
-                ("/tag/tagResources", with(resources(keys, by, model), json!({"tags": list(tags)})))
-            }
-            Self::Untag(keys, names) => {
-                ("/tag/untagResources", with(resources(keys, by, model), json!({"tagKeys": names})))
-            }
-            Self::ListTagResources { keys, number, size, tags } => {
-                let named = keys.as_ref().map_or(json!({}), |keys| resources(keys, by, model));
-                ("/tag/listTagResources", with(with(page(*number, *size), named), tags.fields()))
-            }
-            Self::ListTagKeys { number, size } => ("/tag/listTagKeys", page(*number, *size)),
-            Self::Again(_) | Self::Wait(_) | Self::Restart => return None,
-        })
+        Some((self.path()?, self.body(by, model)?))
     }
 
     /// Whether applications cannot call it: the person of the tenant does.
     pub fn is_for_people(&self) -> bool {
-        matches!(
-            self,
-            Self::CreateCredential { .. }
-                | Self::EnableCredential(_)
-                | Self::DisableCredential(_)
-                | Self::DeleteCredential(_)
-                | Self::ListCredentials { .. }
-                | Self::Tag(..)
-                | Self::Untag(..)
-                | Self::ListTagResources { .. }
-                | Self::ListTagKeys { .. }
-        )
+        self.path().is_some_and(|path| path.starts_with("/userAk/") || path.starts_with("/tag/"))
+    }
+
+    fn path(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::CreateKey { .. } => "/cmkManage/createKey",
+            Self::EnableKey(_) => "/cmkManage/enableKey",
+            Self::DisableKey(_) => "/cmkManage/disableKey",
+            Self::DescribeKey(_) => "/keyManage/describeKey",
+            Self::DescribeOtherwise(..) => "/keyManage/updateKeyDescription",
+            Self::ListKeys { .. } => "/keyManage/listAliasKeys",
+            Self::CreateAlias { .. } => "/keyName/createAlias",
+            Self::UpdateAlias(..) => "/keyName/updateAlias",
+            Self::DeleteAlias(_) => "/keyName/deleteAlias",
+            Self::ListAliases { .. } => "/keyName/listAlias",
+            Self::ListAliasesOfKey { .. } => "/keyName/listAliasByUuid",
+            Self::Encrypt { .. } => "/keyCompute/encrypt",
+            Self::Decrypt(..) => "/keyCompute/decrypt",
+            Self::GenerateDataKey { shown: true, .. } => "/keyCompute/generateDataKey",
+            Self::GenerateDataKey { shown: false, .. } => "/keyCompute/generateDataKeyWithoutPlaintext",
+            Self::ReEncrypt { .. } => "/cmManage/reEncrypt",
+            Self::GetDataKey(..) => "/keyCompute/getDataKey",
+            Self::Mac { .. } => "/get/hmaccompute",
+            Self::Digest(_) => "/get/messageDigest",
+            Self::CreateCredential { .. } => "/userAk/createUserAk",
+            Self::EnableCredential(_) => "/userAk/enableUserAk",
+            Self::DisableCredential(_) => "/userAk/disableUserAk",
+            Self::DeleteCredential(_) => "/userAk/deleteUserAk",
+            Self::ListCredentials { .. } => "/userAk/listUserAk",
+            Self::Tag(..) => "/tag/tagResources",
+            Self::Untag(..) => "/tag/untagResources",
+            Self::ListTagResources { .. } => "/tag/listTagResources",
+            Self::ListTagKeys { .. } => "/tag/listTagKeys",
+            Self::Again(_) | Self::Wait(_) | Self::Restart => return None,
+        })
+    }
+
+    fn body(&self, by: Caller, model: &Model) -> Option<Value> {
+        let of = |key: &KeyName, further: Value| with(json!({"cmkUuid": key.text(by, model)}), further);
+        Some(match self {
+            Self::CreateKey { spec, rotation, alias, description, tags, token } => json!({
+                "keySpec": spec, "aliasName": alias, "description": description,
+                "tags": tags.as_ref().map(|tags| list(tags).to_string()), "clientToken": token,
+                "enableAutomaticRotation": rotation.is_some(), "rotationInterval": rotation,
+            }),
+            Self::EnableKey(key) | Self::DisableKey(key) | Self::DescribeKey(key) => of(key, json!({})),
+            Self::DescribeOtherwise(key, characters) => {
+                of(key, json!({"description": "钥".repeat(*characters)}))
+            }
+            Self::ListKeys { number, size, state, spec, part, tags } => {
+                let asked = json!({"keyState": state, "keySpec": spec, "aliasName": part});
+                with(with(page(*number, *size), asked), tags.fields())
+            }
+            Self::CreateAlias { key, alias, token } => {
+                of(&KeyName::Id(*key), json!({"aliasName": alias, "clientToken": token}))
+            }
+            Self::UpdateAlias(key, alias) => of(key, json!({"aliasName": alias.text(by, model)})),
+            Self::DeleteAlias(alias) => json!({"aliasName": alias.text(by, model)}),
+            Self::ListAliases { number, size } | Self::ListTagKeys { number, size } => page(*number, *size),
+            Self::ListAliasesOfKey { key, number, size } => of(key, page(*number, *size)),
+            Self::Encrypt { key, bytes, context } => {
+                let plaintext = base64(vec![*bytes as u8; *bytes]);
+                of(key, json!({"plaintext": plaintext, "encryptionContext": context}))
+            }
+            Self::Decrypt(sealed, fate) | Self::GetDataKey(sealed, fate) => {
+                let (blob, context) = ciphertext(*sealed, *fate, by, model)?;
+                json!({"ciphertextBlob": blob, "encryptionContext": context})
+            }
+            Self::GenerateDataKey { key, spec, bytes, context, shown: _ } => {
+                of(key, json!({"keySpec": spec, "numberOfBytes": bytes, "encryptionContext": context}))
+            }
+            Self::ReEncrypt { sealed, fate, to, context } => {
+                let (blob, source) = ciphertext(*sealed, *fate, by, model)?;
+                let to = json!({"destinationCmkUuid": to.text(by, model), "destinationEncryptionContext": context});
+                with(json!({"ciphertextBlob": blob, "sourceEncryptionContext": source}), to)
+            }
+            Self::Mac { key, input, version } => {
+                let version = version.map(|(which, number)| version_of(which, number, by, model));
+                of(key, json!({"input": input, "keyVersionId": version}))
+            }
+            Self::Digest(input) => json!({"input": input}),
+            Self::CreateCredential { of, token } => {
+                with(point(*of, by, model), json!({"clientToken": token}))
+            }
+            Self::EnableCredential(of) | Self::DisableCredential(of) | Self::DeleteCredential(of) => {
+                json!({"accessKey": access_key(*of, by, model)})
+            }
+            Self::ListCredentials { of, number, size } => with(point(*of, by, model), page(*number, *size)),
+            Self::Tag(keys, tags) => with(resources(keys, by, model), json!({"tags": list(tags)})),
+            Self::Untag(keys, names) => with(resources(keys, by, model), json!({"tagKeys": names})),
+            Self::ListTagResources { keys, number, size, tags } => {
+                let named = keys.as_ref().map_or(json!({}), |keys| resources(keys, by, model));
+                with(with(page(*number, *size), named), tags.fields())
+            }
+            Self::Again(_) | Self::Wait(_) | Self::Restart => return None,
+        })
     }
 }
 
@@ -149,6 +141,16 @@ impl TagFilter {
 fn resources(keys: &[KeyName], by: Caller, model: &Model) -> Value {
     let ids: Vec<String> = keys.iter().map(|key| key.text(by, model)).collect();
     json!({"resourceType": "CMK", "resourceIds": ids})
+}
+
+/// Some version of a key.
+fn version_of(which: Which, number: usize, by: Caller, model: &Model) -> String {
+    let named = which.among(by, &model.keys, |key| key.account);
+    named.map_or_else(new_id, |key| key.versions[number % key.versions.len()].clone())
+}
+
+fn point(of: Which, by: Caller, model: &Model) -> Value {
+    json!({"accessPointId": model.accounts[of.account(by)].access_point})
 }
 
 /// An access key of an application; one that nobody has if there is none.
