@@ -119,9 +119,12 @@ fn generate_data_key() -> impl Strategy<Value = Step> {
 }
 
 fn which() -> impl Strategy<Value = Which> + Clone {
-    // The first of all more often than the others, so that much happens to it.
-    let place = prop_oneof![1 => Just(0), 2 => 0..24usize];
-    prop_oneof![9 => place.prop_map(Which::Own), 1 => (0..24usize).prop_map(Which::Foreign)]
+    prop_oneof![9 => place().prop_map(Which::Own), 1 => place().prop_map(Which::Foreign)]
+}
+
+/// The first of all more often than the others, so that much happens to it.
+fn place() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![1 => Just(0), 2 => 0..24usize]
 }
 
 fn key() -> impl Strategy<Value = KeyName> + Clone {
@@ -132,18 +135,19 @@ fn key() -> impl Strategy<Value = KeyName> + Clone {
     ]
 }
 
-/// Mostly one: each of several may be one that the caller does not have.
+/// One or several of the caller's, between which there may be others; rarely none.
 fn keys() -> impl Strategy<Value = Vec<KeyName>> {
-    prop_oneof![30 => vec(key(), 1), 30 => vec(key(), 2..=3), 1 => Just(Vec::new())]
+    let key = prop_oneof![6 => place().prop_map(|place| KeyName::Id(Which::Own(place))), 1 => key()];
+    prop_oneof![20 => vec(key.clone(), 1), 40 => vec(key, 2..=3), 1 => Just(Vec::new())]
 }
 
-/// A few of few, or so many that two calls are more than a key may carry; rarely none, or one twice.
+/// A few of few, or as many as a key may carry; rarely none, or one twice.
 fn tags() -> impl Strategy<Value = Tags> {
     let few = (subsequence(&NAMES[..], 1..=NAMES.len()), vec(select(&VALUES[..]), NAMES.len()));
-    let many = |from: usize| (from..from + 12).map(|at| (&LETTERS[at..=at], "")).collect();
+    let many = |from: usize| (from..from + 20).map(|at| (&LETTERS[at..=at], "")).collect();
     prop_oneof![
         20 => few.prop_map(|(names, values)| names.into_iter().zip(values).collect()),
-        8 => select(&[0, 8, 12][..]).prop_map(many),
+        6 => select(&[0, 6][..]).prop_map(many),
         1 => Just(Vec::new()),
         1 => Just(vec![("a", ""), ("a", "blue")]),
     ]
