@@ -127,10 +127,11 @@ pub enum Step {
         context: Option<&'static str>,
         shown: bool,
     },
+    /// To a key, or to the newest version of the one that made it.
     ReEncrypt {
         sealed: Which,
         fate: Fate,
-        to: KeyName,
+        to: Option<KeyName>,
         context: Option<&'static str>,
     },
     GetDataKey(Which, Fate),

@@ -19,7 +19,7 @@ pub struct Sealed {
     pub account: usize,
     pub blob: Value,
     pub context: Value,
-    key: String,
+    pub key: String,
     version: String,
     /// The place of what it holds.
     secret: usize,

@@ -52,7 +52,7 @@ fn step() -> BoxedStrategy<Step> {
             .prop_map(|(key, bytes, context)| Step::Encrypt { key, bytes, context }),
         9 => (which(), fate()).prop_map(|(sealed, fate)| Step::Decrypt(sealed, fate)),
         5 => generate_data_key(),
-        7 => (which(), fate(), key(), of(select(&CONTEXTS[..])))
+        8 => (which(), fate(), weighted(0.6, key()), of(select(&CONTEXTS[..])))
             .prop_map(|(sealed, fate, to, context)| Step::ReEncrypt { sealed, fate, to, context }),
         5 => (which(), fate()).prop_map(|(sealed, fate)| Step::GetDataKey(sealed, fate)),
         5 => (key(), select(&INPUTS[..]), of((which(), 0..4usize)))

@@ -90,7 +90,9 @@ impl Step {
             }
             Self::ReEncrypt { sealed, fate, to, context } => {
                 let (blob, source) = ciphertext(*sealed, *fate, by, model)?;
-                let to = json!({"destinationCmkUuid": to.text(by, model), "destinationEncryptionContext": context});
+                let maker = sealed.among(by, &model.sealed, |sealed| sealed.account)?.key.clone();
+                let to = to.as_ref().map_or(maker, |key| key.text(by, model));
+                let to = json!({"destinationCmkUuid": to, "destinationEncryptionContext": context});
                 with(json!({"ciphertextBlob": blob, "sourceEncryptionContext": source}), to)
             }
             Self::Mac { key, input, version } => {
