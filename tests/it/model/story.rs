@@ -7,17 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::reference::{Account, Model};
-use super::steps::{Caller, Fate, KeyName, Step, Which};
+use super::steps::{Caller, Fate, KeyName, Step, TagFilter, Which};
 use crate::kit::{AccessPoint, Answer, OpenApi, START, Service};
 
 /// Keys that a service may hold here: few, so that a story meets the quota.
 const QUOTA: u64 = 6;
 
-/// What a story came to.
-pub struct Told {
-    pub calls: usize,
-    pub refused: usize,
-}
+/// What a story came to: each operation that was called, and the code of its refusal.
+pub type Told = Vec<(String, Option<String>)>;
 
 /// Where service and model parted: after how many steps, and how.
 pub struct Difference {
@@ -75,10 +72,7 @@ impl Story {
             told += 1;
         }
         match outcome.and_then(|()| self.end()) {
-            Ok(()) => {
-                let refused = self.calls.iter().filter(|call| call.code.is_some()).count();
-                Ok(Told { calls: self.calls.len(), refused })
-            }
+            Ok(()) => Ok(self.calls.into_iter().map(|call| (call.event, call.code)).collect()),
             Err(text) => {
                 Err(Difference { steps: told, text: format!("{text}\nWhat happened:\n{}", self.told) })
             }
@@ -105,9 +99,8 @@ impl Story {
             }
             _ => {
                 let Some((path, body)) = step.request(by, &self.model) else { return Ok(()) };
-                let credential = by.credential.filter(|_| !step.is_for_people());
-                let count = self.model.accounts[by.account].credentials.len();
-                let credential = credential.and_then(|number| number.checked_rem(count));
+                let place = by.credential.filter(|_| !step.is_for_people());
+                let credential = place.and_then(|place| self.model.signer(by.account, place));
                 self.call(Caller { credential, ..by }, path, &body)
             }
         }
@@ -172,7 +165,8 @@ impl Story {
         let answer = match by.credential {
             None => self.people[by.account].call(path, body.clone()),
             Some(number) => {
-                let (access_key, secret_key, _) = self.model.accounts[by.account].credentials[number].clone();
+                let credential = self.model.accounts[by.account].credentials[number].clone();
+                let (access_key, secret_key) = (credential.access_key, credential.secret_key);
                 let person = &self.people[by.account];
                 let (endpoint, clock) = (self.service.ready.access_point.clone(), person.clock.clone());
                 let agent = person.agent.clone();
@@ -182,7 +176,9 @@ impl Story {
         let id = answer.header("ctyun-eop-request-id").or(answer.header("x-request-id"));
         let code = answer.success().is_none().then(|| answer.code());
         let event = path.rsplit('/').next().unwrap().to_owned();
-        self.calls.push(Called { id: id.unwrap().to_owned(), account: by.account, event, code });
+        // Callers whom nobody knows belong to no account; the first tenant, who administers, sees their records.
+        let account = if code.as_deref() == Some("KMS.9041") { 0 } else { by.account };
+        self.calls.push(Called { id: id.unwrap().to_owned(), account, event, code });
         answer
     }
 
@@ -193,16 +189,28 @@ impl Story {
         for account in 0..2 {
             let by = Caller { account, credential: None };
             for number in 1..=3 {
-                let list = Step::ListKeys { number, size: 3, state: None, spec: None, part: None };
-                self.step(by, &list)?;
-                self.step(by, &Step::ListCredentials { of: Which::Own(0), number, size: 50 })?;
+                let (size, tags) = (3, TagFilter::default());
+                for list in [
+                    Step::ListAliases { number, size },
+                    Step::ListTagResources { keys: None, number, size, tags: tags.clone() },
+                    Step::ListTagKeys { number, size: 10 },
+                    Step::ListKeys { number, size, state: None, spec: None, part: None, tags },
+                    Step::ListCredentials { of: Which::Own(0), number, size: 50 },
+                ] {
+                    self.step(by, &list)?;
+                }
             }
             for name in self.model.accounts[account].aliases.clone().into_keys() {
                 self.call(by, "/keyManage/describeKey", &json!({"cmkUuid": name}))?;
             }
             for credential in 0..self.model.accounts[account].credentials.len() {
+                self.wait(1)?;
                 let by = Caller { account, credential: Some(credential) };
-                self.step(by, &Step::Digest("abc"))?;
+                self.call(by, "/get/messageDigest", &json!({"input": "abc"}))?;
+            }
+            let sealed = self.model.sealed.iter().filter(|sealed| sealed.account == account).count();
+            for place in 0..sealed {
+                self.step(by, &Step::GetDataKey(Which::Own(place), Fate::Whole))?;
             }
             for key in self.model.keys.clone().iter().filter(|key| key.account == account) {
                 self.call(by, "/cmkManage/enableKey", &json!({"cmkUuid": key.id}))?;
@@ -211,7 +219,6 @@ impl Story {
                     self.call(by, "/get/hmaccompute", &body)?;
                 }
             }
-            let sealed = self.model.sealed.iter().filter(|sealed| sealed.account == account).count();
             for place in 0..sealed {
                 self.step(by, &Step::Decrypt(Which::Own(place), Fate::Whole))?;
             }

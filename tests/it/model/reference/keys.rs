@@ -1,0 +1,152 @@
+//! Keys: made, switched, described, listed, and their versions as they become due.
+
+use serde_json::{Value, json};
+
+use super::tags::{self, Filter};
+use super::{Expected, Key, Model, Rotation, page, state, text, time};
+use crate::model::steps::Caller;
+
+impl Model {
+    /// A key whose next version is due now: the scheduler makes it without being asked.
+    pub fn due(&self) -> Option<usize> {
+        let due = |key: &Key| {
+            key.enabled && key.rotation.as_ref().is_some_and(|rotation| rotation.next <= self.now)
+        };
+        self.keys.iter().position(due)
+    }
+
+    /// Takes note of the version that a due key got.
+    pub fn rotated(&mut self, at: usize, version: &Value) {
+        let version = text(&self.fresh(version));
+        let key = &mut self.keys[at];
+        let rotation = key.rotation.as_mut().unwrap();
+        (rotation.last, rotation.next) = (Some(self.now), self.now + rotation.interval);
+        key.versions.push(version);
+    }
+
+    /// Versions that the scheduler has made, in one account.
+    pub fn rotations(&self, account: usize) -> usize {
+        let keys = self.keys.iter().filter(|key| key.account == account);
+        keys.map(|key| key.versions.len() - 1).sum()
+    }
+
+    pub(super) fn create_key(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
+        let tags = tags::read(&body["tags"])?;
+        let alias = body["aliasName"].as_str().map(str::to_owned);
+        if let Some(name) = &alias {
+            self.check_name(by, name)?;
+        }
+        if self.keys.iter().filter(|key| key.account == by.account).count() >= self.quota {
+            return Err("KMS.9030");
+        }
+        let days = body["rotationInterval"].as_str().map(|days| days.trim_end_matches('d').parse::<i64>());
+        let rotation = days.map(|days| days.unwrap() * 86_400).map(|interval| Rotation {
+            interval,
+            next: self.now + interval,
+            last: None,
+        });
+        let key = Key {
+            id: text(&self.fresh(&result["cmkUuid"])),
+            account: by.account,
+            spec: body["keySpec"].as_str().unwrap_or("AES_256").to_owned(),
+            description: body["description"].as_str().unwrap_or_default().to_owned(),
+            tags,
+            created: self.now,
+            enabled: true,
+            rotation,
+            versions: vec![text(&self.fresh(&result["primaryKeyVersion"]))],
+        };
+        let mut described = self.describe(&key);
+        described.as_object_mut().unwrap().remove("aliases");
+        if let Some(name) = alias {
+            self.accounts[by.account].aliases.insert(name, key.id.clone());
+        }
+        self.keys.push(key);
+        Ok(described)
+    }
+
+    pub(super) fn switch(&mut self, by: Caller, body: &Value, on: bool) -> Expected {
+        let at = self.find(by, &body["cmkUuid"])?;
+        let key = &mut self.keys[at];
+        key.enabled = on;
+        Ok(json!({"cmkUuid": key.id, "keyState": state(key)}))
+    }
+
+    pub(super) fn describe_otherwise(&mut self, by: Caller, body: &Value) -> Expected {
+        let description = text(&body["description"]);
+        if description.chars().count() > 255 {
+            return Err("KMS.9020");
+        }
+        let at = self.find(by, &body["cmkUuid"])?;
+        self.keys[at].description = description.clone();
+        Ok(json!({"cmkUuid": self.keys[at].id, "description": description}))
+    }
+
+    pub(super) fn describe(&self, key: &Key) -> Value {
+        let account = &self.accounts[key.account];
+        let named = account.aliases.iter().filter(|(_, id)| **id == key.id).map(|(name, _)| name);
+        let rotation = key.rotation.as_ref();
+        json!({
+            "cmkUuid": key.id,
+            "arn": format!("ctyun:kms:local:{}:key/{}", account.id, key.id),
+            "creationDate": time(key.created),
+            "description": key.description,
+            "keySpec": key.spec,
+            "keyUsage": "ENCRYPT/DECRYPT",
+            "keyState": state(key),
+            "origin": "Ctyun_KMS",
+            "protectionLevel": if key.spec == "Ctyun_SM4" { "HSM" } else { "SOFTWARE" },
+            "primaryKeyVersion": key.versions.last(),
+            "automaticRotation": match (rotation, key.enabled) {
+                (None, _) => "Disabled",
+                (Some(_), true) => "Enabled",
+                (Some(_), false) => "Suspended",
+            },
+            "rotationInterval": rotation.map(|rotation| format!("{}s", rotation.interval)),
+            "nextRotationDate": rotation.map(|rotation| time(rotation.next)),
+            "lastRotationDate": rotation.and_then(|rotation| rotation.last).map(time),
+            "deleteDate": null,
+            "instanceId": account.service,
+            "tags": tags::view(&key.tags),
+            "aliases": named.collect::<Vec<_>>(),
+        })
+    }
+
+    pub(super) fn list_keys(&self, by: Caller, body: &Value) -> Expected {
+        let filter = Filter::read(body)?;
+        let mut found = self.oldest_first(by);
+        let asked = |name: &str, value: &str| body[name].as_str().is_none_or(|wanted| wanted == value);
+        let named = |key: &Key, part: &str| {
+            let aliases = &self.accounts[by.account].aliases;
+            aliases.iter().any(|(name, id)| *id == key.id && name.contains(part))
+        };
+        found.retain(|key| asked("keyState", state(key)) && asked("keySpec", &key.spec));
+        found.retain(|key| body["aliasName"].as_str().is_none_or(|part| named(key, part)));
+        found.retain(|key| filter.passes(&key.tags));
+        let found = found.into_iter().map(|key| self.describe(key)).collect();
+        Ok(page("keys", found, body))
+    }
+
+    /// The caller's keys.
+    pub(super) fn oldest_first(&self, by: Caller) -> Vec<&Key> {
+        let mut keys: Vec<&Key> = self.keys.iter().filter(|key| key.account == by.account).collect();
+        keys.sort_by_key(|key| (key.created, &key.id));
+        keys
+    }
+
+    /// The key that a call names, by id or by alias, if the caller may see it.
+    pub(super) fn find(&self, by: Caller, name: &Value) -> Result<usize, &'static str> {
+        let name = name.as_str().unwrap();
+        let id = match name.starts_with("alias/") {
+            true => self.accounts[by.account].aliases.get(name).ok_or("KMS.9003")?,
+            false => name,
+        };
+        let at = self.keys.iter().position(|key| key.id == id && key.account == by.account);
+        at.ok_or("KMS.9001")
+    }
+
+    pub(super) fn usable(&self, by: Caller, name: &Value) -> Result<usize, &'static str> {
+        let at = self.find(by, name)?;
+        if self.keys[at].enabled { Ok(at) } else { Err("KMS.9010") }
+    }
+}

@@ -1,0 +1,200 @@
+//! How steps are drawn, and how likely each is. Few names for many things, so that they meet.
+
+use proptest::collection::vec;
+use proptest::option::{of, weighted};
+use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
+use proptest::sample::{select, subsequence};
+
+use super::{AliasName, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
+
+const ALIASES: [&str; 5] = ["alias/a", "alias/b", "alias/b/2", "alias/C_d-e", "alias/ecs"];
+const SPECS: [&str; 2] = ["AES_256", "Ctyun_SM4"];
+const INPUTS: [&str; 3] = ["abc", "钥库", "a\nb"];
+const TOKENS: [&str; 2] = ["first token", "second token"];
+const NAMES: [&str; 3] = ["a", "b", "team"];
+const VALUES: [&str; 3] = ["", "blue", "绿"];
+const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+/// A story: who does what, one after the other. It begins with some keys and credentials, so that there is something to
+/// work on.
+pub fn story(longest: usize) -> impl Strategy<Value = Vec<(Caller, Step)>> {
+    let first = prop_oneof![3 => create_key().boxed(), 1 => create_credential().boxed()];
+    let somebody = (0..2usize).prop_map(|account| Caller { account, credential: None });
+    let (first, then) = (vec((somebody, first), 0..=10), vec((caller(), step()), 1..=longest));
+    (first, then).prop_map(|(first, then)| [first, then].concat())
+}
+
+fn caller() -> impl Strategy<Value = Caller> {
+    let credential = prop_oneof![Just(None), (0..16usize).prop_map(Some)];
+    (prop_oneof![3 => Just(0usize), 1 => Just(1)], credential)
+        .prop_map(|(account, credential)| Caller { account, credential })
+}
+
+fn step() -> BoxedStrategy<Step> {
+    prop_oneof![
+        4 => create_key(),
+        3 => key().prop_map(Step::EnableKey),
+        3 => key().prop_map(Step::DisableKey),
+        4 => key().prop_map(Step::DescribeKey),
+        5 => list_keys(),
+        2 => (key(), select(&[0, 1, 255, 256][..]))
+            .prop_map(|(key, characters)| Step::DescribeOtherwise(key, characters)),
+        6 => (which(), select(&ALIASES[..]), token())
+            .prop_map(|(key, alias, token)| Step::CreateAlias { key, alias, token }),
+        4 => (key(), alias()).prop_map(|(key, alias)| Step::UpdateAlias(key, alias)),
+        2 => alias().prop_map(Step::DeleteAlias),
+        2 => page().prop_map(|(number, size)| Step::ListAliases { number, size }),
+        2 => (key(), page())
+            .prop_map(|(key, (number, size))| Step::ListAliasesOfKey { key, number, size }),
+        7 => (key(), length(), of(select(&CONTEXTS[..])))
+            .prop_map(|(key, bytes, context)| Step::Encrypt { key, bytes, context }),
+        9 => (which(), fate()).prop_map(|(sealed, fate)| Step::Decrypt(sealed, fate)),
+        5 => generate_data_key(),
+        8 => (which(), fate(), weighted(0.6, key()), of(select(&CONTEXTS[..])))
+            .prop_map(|(sealed, fate, to, context)| Step::ReEncrypt { sealed, fate, to, context }),
+        5 => (which(), fate()).prop_map(|(sealed, fate)| Step::GetDataKey(sealed, fate)),
+        5 => (key(), select(&INPUTS[..]), of((which(), 0..4usize)))
+            .prop_map(|(key, input, version)| Step::Mac { key, input, version }),
+        1 => select(&INPUTS[..]).prop_map(Step::Digest),
+        2 => create_credential(),
+        2 => which().prop_map(Step::EnableCredential),
+        2 => which().prop_map(Step::DisableCredential),
+        1 => which().prop_map(Step::DeleteCredential),
+        1 => (which(), page()).prop_map(|(of, (number, size))| Step::ListCredentials { of, number, size }),
+        6 => (keys(), tags()).prop_map(|(keys, tags)| Step::Tag(keys, tags)),
+        3 => (keys(), names()).prop_map(|(keys, names)| Step::Untag(keys, names)),
+        5 => list_tag_resources(),
+        2 => page().prop_map(|(number, size)| Step::ListTagKeys { number, size }),
+        3 => (0..4usize).prop_map(Step::Again),
+        4 => select(&[1, 23 * HOUR, DAY, 7 * DAY, 30 * DAY][..]).prop_map(Step::Wait),
+        2 => Just(Step::Restart),
+    ]
+    .boxed()
+}
+
+fn create_key() -> impl Strategy<Value = Step> {
+    let rotation = of(select(&["7d", "8d", "30d"][..]));
+    let description = of(select(&["", "first", "第二"][..]));
+    let alias = weighted(0.4, select(&ALIASES[..]));
+    (of(select(&SPECS[..])), rotation, alias, description, weighted(0.5, tags()), token()).prop_map(
+        |(spec, rotation, alias, description, tags, token)| Step::CreateKey {
+            spec,
+            rotation,
+            alias,
+            description,
+            tags,
+            token,
+        },
+    )
+}
+
+fn create_credential() -> impl Strategy<Value = Step> {
+    (which(), token()).prop_map(|(of, token)| Step::CreateCredential { of, token })
+}
+
+fn list_keys() -> impl Strategy<Value = Step> {
+    let state = weighted(0.3, select(&["Enabled", "Disabled"][..]));
+    let part = weighted(0.3, select(&["alias/", "b", "/2", "nowhere"][..]));
+    (page(), state, weighted(0.3, select(&SPECS[..])), part, tag_filter()).prop_map(
+        |((number, size), state, spec, part, tags)| Step::ListKeys { number, size, state, spec, part, tags },
+    )
+}
+
+fn list_tag_resources() -> impl Strategy<Value = Step> {
+    (weighted(0.4, keys()), page(), tag_filter())
+        .prop_map(|(keys, (number, size), tags)| Step::ListTagResources { keys, number, size, tags })
+}
+
+fn page() -> impl Strategy<Value = (u64, u64)> {
+    (prop_oneof![4 => Just(1), 1 => 2..=3u64], 1..=4u64)
+}
+
+fn generate_data_key() -> impl Strategy<Value = Step> {
+    let spec = of(select(&["AES_256", "AES_128", "SM4_128"][..]));
+    (key(), spec, weighted(0.3, 1..=1024u64), of(select(&CONTEXTS[..])), any::<bool>()).prop_map(
+        |(key, spec, bytes, context, shown)| Step::GenerateDataKey { key, spec, bytes, context, shown },
+    )
+}
+
+fn which() -> impl Strategy<Value = Which> + Clone {
+    prop_oneof![9 => place().prop_map(Which::Own), 1 => place().prop_map(Which::Foreign)]
+}
+
+/// The first of all more often than the others, so that much happens to it.
+fn place() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![1 => Just(0), 2 => 0..24usize]
+}
+
+fn key() -> impl Strategy<Value = KeyName> + Clone {
+    prop_oneof![
+        14 => which().prop_map(KeyName::Id),
+        5 => alias().prop_map(KeyName::Alias),
+        1 => Just(KeyName::Nobodys),
+    ]
+}
+
+/// One or several of the caller's, between which there may be others; rarely none.
+fn keys() -> impl Strategy<Value = Vec<KeyName>> {
+    let key = prop_oneof![6 => place().prop_map(|place| KeyName::Id(Which::Own(place))), 1 => key()];
+    prop_oneof![20 => vec(key.clone(), 1), 40 => vec(key, 2..=3), 1 => Just(Vec::new())]
+}
+
+/// A few of few, or as many as a key may carry; rarely none, or one twice.
+fn tags() -> impl Strategy<Value = Tags> {
+    let few = (subsequence(&NAMES[..], 1..=NAMES.len()), vec(select(&VALUES[..]), NAMES.len()));
+    let many = |from: usize| (from..from + 20).map(|at| (&LETTERS[at..=at], "")).collect();
+    prop_oneof![
+        20 => few.prop_map(|(names, values)| names.into_iter().zip(values).collect()),
+        6 => select(&[0, 6][..]).prop_map(many),
+        1 => Just(Vec::new()),
+        1 => Just(vec![("a", ""), ("a", "blue")]),
+    ]
+}
+
+fn names() -> impl Strategy<Value = Vec<&'static str>> {
+    let many = |from: usize| (from..from + 12).map(|at| &LETTERS[at..=at]).collect();
+    prop_oneof![
+        16 => subsequence(&NAMES[..], 1..=2),
+        3 => select(&[0, 8, 12][..]).prop_map(many),
+        1 => Just(Vec::new()),
+    ]
+}
+
+fn tag_filter() -> impl Strategy<Value = TagFilter> {
+    let (key, value) = (|| select(&NAMES[..]), || select(&VALUES[..]));
+    let one = prop_oneof![
+        4 => Just((None, None)),
+        1 => key().prop_map(|key| (Some(key), None)),
+        1 => value().prop_map(|value| (None, Some(value))),
+        4 => (key(), value()).prop_map(|(key, value)| (Some(key), Some(value))),
+    ];
+    (one, weighted(0.15, tags())).prop_map(|((key, value), all)| TagFilter { key, value, all })
+}
+
+fn alias() -> impl Strategy<Value = AliasName> + Clone {
+    prop_oneof![
+        4 => (0..ALIASES.len()).prop_map(AliasName::Existing),
+        1 => select(&ALIASES[..]).prop_map(AliasName::Text),
+    ]
+}
+
+fn length() -> impl Strategy<Value = usize> {
+    prop_oneof![8 => 1..=64usize, 1 => Just(6144), 1 => Just(6145)]
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        10 => Just(Fate::Whole),
+        1 => Just(Fate::CutOff),
+        1 => Just(Fate::Altered),
+        1 => Just(Fate::Headless),
+        1 => Just(Fate::OtherHead),
+        1 => Just(Fate::OtherContext),
+    ]
+}
+
+fn token() -> impl Strategy<Value = Option<&'static str>> + Clone {
+    weighted(0.4, select(&TOKENS[..]))
+}
