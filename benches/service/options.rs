@@ -6,6 +6,7 @@ use std::time::Duration;
 pub const USAGE: &str = "\
 cargo bench --bench service -- [options]
   --connections LIST   connections of the encrypt rows (default 1,16,64,256; each at most 1024)
+  --rounds N           pairs of echo and encrypt rows at the most connections (default 5, at most 50)
   --seconds N          measured seconds per row after 1 s of warm-up (default 5, at most 60)
   --client-threads N   threads of the client (default 2, at most 16)
   --keys N             keys of the memory figure (default 2000, at most 2000; 0 leaves it out)
@@ -19,6 +20,7 @@ cargo bench --bench service -- [options]
 /// What the caller asked for.
 pub struct Options {
     pub connections: Vec<usize>,
+    pub rounds: u32,
     pub measured: Duration,
     pub client_threads: usize,
     pub keys: u32,
@@ -34,6 +36,7 @@ impl Options {
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             connections: vec![1, 16, 64, 256],
+            rounds: 5,
             measured: Duration::from_secs(5),
             client_threads: 2,
             keys: 2000,
@@ -53,6 +56,7 @@ impl Options {
                         .map(|count| bounded(&name, count, 1, 1024).map(|count| count as usize))
                         .collect::<Result<_, _>>()?;
                 }
+                "--rounds" => options.rounds = bounded(&name, &value()?, 1, 50)?,
                 "--seconds" => {
                     options.measured = Duration::from_secs(bounded(&name, &value()?, 1, 60)?.into())
                 }

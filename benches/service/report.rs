@@ -87,19 +87,21 @@ impl Report {
         self.summary.push(format!("figure {name} {value:.1} {unit} (aim {aim})"));
     }
 
-    /// Prints the figures, those of the row with the most connections first.
+    /// Prints the figures, those of the rows with the most connections first.
     pub fn summary(&self) {
         println!();
-        let most = self.echo.iter().zip(&self.encrypt).max_by_key(|(echo, _)| echo.connections);
-        if let Some((echo, encrypt)) = most {
-            let connections = encrypt.connections;
+        let pairs = self.echo.iter().zip(&self.encrypt);
+        if let Some(most) = pairs.clone().map(|(echo, _)| echo.connections).max() {
+            let pairs: Vec<_> = pairs.filter(|(echo, _)| echo.connections == most).collect();
+            let rates = sorted(pairs.iter().map(|(_, encrypt)| encrypt.calls_per_second()));
+            let ratios = sorted(pairs.iter().map(|(echo, encrypt)| cpu_ratio(echo, encrypt)));
             println!(
-                "figure encrypt_{connections}_connections {:.0} requests/s (aim 20000, floor 8000)",
-                encrypt.calls_per_second()
+                "figure encrypt_{most}_connections {:.0} requests/s (aim 20000, floor 8000; median of {rates:.0?})",
+                median(&rates)
             );
             println!(
-                "figure cpu_ratio_{connections}_connections {:.2} times_echo (aim at most 3)",
-                cpu_ratio(echo, encrypt)
+                "figure cpu_ratio_{most}_connections {:.2} times_echo (aim at most 3; median of {ratios:.2?})",
+                median(&ratios)
             );
         }
         for line in &self.summary {
@@ -116,6 +118,17 @@ impl Report {
 
 pub fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// The one in the middle of sorted values.
+fn median(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 /// How many times the processor time of an echo an encryption costs the server.
