@@ -29,7 +29,8 @@ MOMENT = "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):
 BEYOND_SCHEMAS = {
     r"^(cursor is not|参数缺失: cursor)": "cursors of exports and checks carry a MAC: only the service makes them",
     r"^tags names a tag twice": "uniqueness of a part of each item",
-    r"^encryptionContext may hold at most 8 KiB": "a sum over names and values",
+    r"^\w*[eE]ncryptionContext may hold at most 8 KiB": "a sum over names and values",
+    r"^(Asymmetric encrypt need source|Algorithm cannot)": "needed only where the ciphertext is an asymmetric one",
     r"^Rotationinterval cannot be empty": "needed only where enableAutomaticRotation is true",
     r"^参数缺失: instanceId": "rollWrappingKey takes instanceId or device",
     r"^device excludes instanceId": "rollWrappingKey takes instanceId or device",
