@@ -84,11 +84,7 @@ impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
     }
 
     fn range() -> String {
-        if MAX == u64::MAX {
-            format!("must be a whole number from {MIN} up")
-        } else {
-            format!("must be a whole number from {MIN} to {MAX}")
-        }
+        format!("must be a whole number from {MIN} to {MAX}")
     }
 
     /// The number.
@@ -155,11 +151,7 @@ impl<const MIN: u64, const MAX: u64> JsonSchema for Number<MIN, MAX> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut schema = json_schema!({ "type": "integer", "minimum": MIN, "examples": [MIN] });
-        if MAX != u64::MAX {
-            schema.insert("maximum".into(), MAX.into());
-        }
-        schema
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX, "examples": [MIN] })
     }
 }
 

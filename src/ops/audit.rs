@@ -18,13 +18,16 @@ use crate::store::{Query, Trail};
 
 type Filter = Option<Text<0, 128>>;
 
+/// The largest whole number that every reader of JSON tells from its neighbours (RFC 7493 section 2.2).
+const EXACT_MAX: u64 = (1 << 53) - 1;
+
 /// Finds audit records of the caller's account, newest first. Administrators also find records that belong to no
 /// account: the appliance's own, and those of callers that nobody knows.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueryAudit {
     /// `nextCursor` of the page before.
-    pub cursor: Option<Number<1, { u64::MAX }>>,
+    pub cursor: Option<Number<1, EXACT_MAX>>,
     /// How many on a page, 1 to 100.
     pub page_size: Option<Number<1, 100>>,
     /// Only records from this moment on.
