@@ -3,6 +3,29 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bounds of [`TIMES`].
+pub const TIMES_LEN: usize = 17;
+/// Bounds for times of calls and commits, in nanoseconds: 50 µs to 10 s.
+pub static TIMES: [u64; TIMES_LEN] = [
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
 /// Counts of numbers up to each bound, and of those above the last one.
 #[derive(Debug)]
 pub struct Histogram<const N: usize> {

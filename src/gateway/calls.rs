@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::catalog::{ROWS, Row};
 use crate::error::Error;
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, TIMES, TIMES_LEN};
 use crate::model::principal::Plane;
 
 /// The name of what is no operation.
@@ -18,25 +18,6 @@ pub const UNKNOWN: &str = "unknownOperation";
 const PLANES: [Plane; 3] = [Plane::OpenApi, Plane::AccessPoint, Plane::Internal];
 /// Error codes that are told apart; the contract has fewer.
 const CODES_MAX: usize = 63;
-/// Upper bounds of the latency buckets, in nanoseconds: 100 µs to 10 s.
-pub static LATENCY: [u64; 16] = [
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    10_000_000_000,
-];
 
 /// The calls since start, and the connections they come over.
 pub struct Calls {
@@ -52,7 +33,7 @@ struct Line {
     succeeded: AtomicU64,
     /// By the place of their code; the last counts codes that found none.
     failed: [AtomicU64; CODES_MAX + 1],
-    latency: Histogram<16>,
+    latency: Histogram<TIMES_LEN>,
 }
 
 /// One operation on one plane, as it is read.
@@ -66,7 +47,7 @@ pub struct Operation<'a> {
     /// Error codes and how many calls failed by them.
     pub failed: Vec<(&'static str, u64)>,
     /// Nanoseconds of all of them, from the request to its reply.
-    pub latency: &'a Histogram<16>,
+    pub latency: &'a Histogram<TIMES_LEN>,
 }
 
 impl Default for Calls {
@@ -74,7 +55,7 @@ impl Default for Calls {
         let line = || Line {
             succeeded: AtomicU64::new(0),
             failed: [const { AtomicU64::new(0) }; CODES_MAX + 1],
-            latency: Histogram::new(&LATENCY),
+            latency: Histogram::new(&TIMES),
         };
         // The last row is for what is no operation.
         let lines = (0..=ROWS.len()).map(|_| [line(), line(), line()]).collect();

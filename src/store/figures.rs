@@ -3,34 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::writer::GROUP_MAX;
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, TIMES, TIMES_LEN};
 
-/// Upper bounds of the buckets of commit times, in nanoseconds: 50 µs to 5 s.
-static TIMES: [u64; 16] = [
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-];
+/// Calls in one transaction at most.
+pub(super) const GROUP_MAX: usize = 1024;
 /// Upper bounds of the buckets of group sizes.
 static SIZES: [u64; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, GROUP_MAX as u64];
 
 /// Figures of the writer since start.
 pub struct CommitFigures {
-    times: Histogram<16>,
+    times: Histogram<TIMES_LEN>,
     sizes: Histogram<11>,
     failures: AtomicU64,
     sequence: AtomicU64,
@@ -63,7 +45,7 @@ impl CommitFigures {
     }
 
     /// Nanoseconds of each commit, from the first write until it was durable.
-    pub fn times(&self) -> &Histogram<16> {
+    pub fn times(&self) -> &Histogram<TIMES_LEN> {
         &self.times
     }
 

@@ -15,7 +15,7 @@ use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::changes::{Changes, Edit, Remembered, TokenKey};
-use super::figures::CommitFigures;
+use super::figures::{CommitFigures, GROUP_MAX};
 use super::file::{Condition, DatabaseFile, FAILED, guarded};
 use super::reserve::Reserve;
 use super::sealer::Sealer;
@@ -29,9 +29,6 @@ use crate::ids::AccessKeyId;
 use crate::model::audit::{self, BlockHeader, Draft, Hash};
 use crate::model::record::{List, Listing};
 use crate::model::signature::WINDOW_SECONDS;
-
-/// Calls in one transaction at most.
-pub(super) const GROUP_MAX: usize = 1024;
 
 /// Groups of this size on are a sign of load.
 const GATHER_FROM: usize = 16;

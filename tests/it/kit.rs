@@ -22,6 +22,7 @@ use yaoku::app::App;
 use yaoku::config::Config;
 use yaoku::env::{Clock, Disk, Env, SystemEntropy, Timestamp};
 use yaoku::gateway::Gateway;
+use yaoku::model::rate::{Rate, Rates};
 use yaoku::server::{ReadyLine, Server};
 
 /// When every test begins: 2026-11-02T00:00:00Z, a Monday.
@@ -156,20 +157,7 @@ impl Service {
         config.access_point.listen = "127.0.0.1:0".parse().unwrap();
         config.cron.tick_seconds = 1;
         config.store.reserve_bytes = 1 << 16;
-        let plenty = yaoku::model::rate::Rate { openapi: 100_000, access_point: 100_000 };
-        let rates = &mut config.rates;
-        for rate in [
-            &mut rates.key_create,
-            &mut rates.key_read,
-            &mut rates.key_write,
-            &mut rates.symmetric,
-            &mut rates.integrity,
-            &mut rates.random,
-            &mut rates.other_read,
-            &mut rates.other_write,
-        ] {
-            *rate = plenty;
-        }
+        config.rates = same_rates(Rate { openapi: 100_000, access_point: 100_000 });
         change(&mut config);
         let (clock, entropy) = (Clock::manual(START), Arc::new(Recorder::default()));
         let nowhere = String::new;
@@ -640,4 +628,18 @@ pub fn access_point_date(at: Timestamp) -> String {
         at.minute(),
         at.second()
     )
+}
+
+/// The same rate for every class.
+pub fn same_rates(rate: Rate) -> Rates {
+    Rates {
+        key_create: rate,
+        key_read: rate,
+        key_write: rate,
+        symmetric: rate,
+        integrity: rate,
+        random: rate,
+        other_read: rate,
+        other_write: rate,
+    }
 }

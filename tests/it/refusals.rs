@@ -20,7 +20,7 @@ use yaoku::catalog::{ROWS, Row};
 use yaoku::model::principal::Plane;
 use yaoku::model::rate::Rate;
 
-use crate::kit::{Service, parallel};
+use crate::kit::{Service, parallel, same_rates};
 use crate::ledger::figure;
 use appliance::{Appliance, recorded, records, trail};
 use bodies::Tenant;
@@ -86,19 +86,7 @@ fn every_operation_refuses_what_the_contract_says_with_its_code_without_effect_a
 /// Every operation while its rate is used up; the clock stands, so that the second call of a second is one too many.
 fn throttled(work: &[(&'static Row, Plane)]) -> Vec<Refused> {
     let service = Service::start_with(|config| {
-        let rates = &mut config.rates;
-        for rate in [
-            &mut rates.key_create,
-            &mut rates.key_read,
-            &mut rates.key_write,
-            &mut rates.symmetric,
-            &mut rates.integrity,
-            &mut rates.random,
-            &mut rates.other_read,
-            &mut rates.other_write,
-        ] {
-            *rate = Rate { openapi: 1, access_point: 1 };
-        }
+        config.rates = same_rates(Rate { openapi: 1, access_point: 1 });
     });
     let tenant = Tenant::new(&service, service.admin(), service.first.clone());
     let (app, agent) = (service.app(), service.agent());
