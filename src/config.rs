@@ -208,6 +208,7 @@ pub struct Cron {
 #[allow(missing_docs, reason = "described in config/default.toml")]
 pub struct Quota {
     pub keys_per_base_instance: u64,
+    pub asymmetric_versions_per_account: u64,
 }
 
 /// The log.
@@ -277,6 +278,12 @@ impl Config {
             ("cron.tick_seconds", config.cron.tick_seconds, 1, 3600),
             ("self_test.interval_seconds", config.self_test.interval_seconds, 60, 30 * day),
             ("quota.keys_per_base_instance", config.quota.keys_per_base_instance, 0, 1_000_000_000),
+            (
+                "quota.asymmetric_versions_per_account",
+                config.quota.asymmetric_versions_per_account,
+                0,
+                1_000_000_000,
+            ),
         ];
         for (name, value, least, most) in bounds {
             if !(least..=most).contains(&value) {

@@ -41,6 +41,12 @@ pub enum Error {
     AliasTaken,
     /// A name that must be unique exists.
     NameTaken(&'static str),
+    /// Imported material is not what it should be: its wrapping, its length, or not the key's first one. One text for all.
+    InvalidKeyMaterial,
+    /// The import token is none of this key, or spent.
+    InvalidImportToken,
+    /// The import token is too old.
+    ExpiredImportToken,
     /// The level does not fit the key spec or the edition.
     UnsupportedLevel(&'static str),
     /// Spec, usage, algorithm or edition do not fit the call.
@@ -167,6 +173,11 @@ impl Error {
             Self::ServiceFrozen => (403, "KMS.9015", "Rejected.ServiceFrozen", "服务已到期、退订或欠费"),
             Self::AliasTaken => (400, "KMS.9021", "AliasAlreadyExists", "别名已存在"),
             Self::NameTaken(_) => (400, "KMS.9020", "InvalidParameter", "名称已存在"),
+            Self::InvalidKeyMaterial => {
+                (400, "KMS.9022", "InvalidKeyMaterial", "密钥材料无效或与首次导入的不同")
+            }
+            Self::InvalidImportToken => (400, "KMS.9023", "InvalidImportToken", "导入令牌无效"),
+            Self::ExpiredImportToken => (400, "KMS.9024", "ExpiredImportToken", "导入令牌已过期"),
             Self::UnsupportedOrigin(_) => (400, "KMS.9025", "Unsupported.Origin", "密钥来源不支持此操作"),
             Self::UnsupportedLevel(_) => (400, "KMS.9026", "Unsupported.ProtectionLevel", "不支持该保护级别"),
             Self::Unsupported(_) => {
@@ -212,6 +223,15 @@ impl fmt::Display for Error {
             Self::ServiceFrozen => f.write_str("the service is expired or unsubscribed; renew it first"),
             Self::AliasTaken => f.write_str("the alias exists; choose another name or delete it first"),
             Self::NameTaken(what) => write!(f, "this {what} exists; choose another"),
+            Self::InvalidKeyMaterial => f.write_str(
+                "the key material does not open with this token, has the wrong length or differs from the first import",
+            ),
+            Self::InvalidImportToken => {
+                f.write_str("the key has no such import token, or it is spent; call getParametersForImport again")
+            }
+            Self::ExpiredImportToken => {
+                f.write_str("the import token is older than 24 hours; call getParametersForImport again")
+            }
             Self::UnsupportedOrigin(why) | Self::UnsupportedLevel(why) | Self::Unsupported(why) => {
                 f.write_str(why)
             }

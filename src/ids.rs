@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -140,6 +142,76 @@ ids! {
     PartitionId hyphenated HYPHENATED "must be a lower-case UUID";
 }
 
+/// A token of `getParametersForImport`: 16 random bytes, in standard Base64 on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ImportTokenId([u8; 16]);
+
+impl ImportTokenId {
+    /// Makes the id from 16 random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImportTokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&STANDARD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for ImportTokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ImportTokenId {
+    type Err = NotAnId;
+    /// Accepts exactly the printed form: one spelling per id.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(NotAnId("must be a token as getParametersForImport gave it"))
+    }
+}
+
+impl Serialize for ImportTokenId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+    }
+}
+
+impl<'de> Deserialize<'de> for ImportTokenId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+        } else {
+            <[u8; 16]>::deserialize(from).map(Self)
+        }
+    }
+}
+
+impl JsonSchema for ImportTokenId {
+    fn schema_name() -> Cow<'static, str> {
+        "ImportTokenId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "pattern": "^[A-Za-z0-9+/]{21}[AQgw]==$", "examples": ["fJLDPAsOqE0uZGt29sLOxw=="],
+            "description": "A token of `getParametersForImport`.",
+        })
+    }
+}
+
 /// A service instance, `ins-` and six letters or digits, such as `ins-BhviB3` (contract section 1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceId([u8; 6]);
@@ -226,6 +298,21 @@ mod tests {
         assert!("241EDE22-6261-4617-9caf-10d89990516c".parse::<KeyId>().is_err());
         assert!("241ede22626146179caf10d89990516c".parse::<KeyId>().is_err());
         assert!("241ede22-6261-4617-9caf-10d89990516c".parse::<AccountId>().is_err());
+    }
+
+    #[test]
+    fn import_tokens_have_one_spelling() {
+        let text = "fJLDPAsOqE0uZGt29sLOxw==";
+        assert_eq!(text.parse::<ImportTokenId>().unwrap().to_string(), text);
+        for wrong in [
+            "fJLDPAsOqE0uZGt29sLOxw",
+            "fJLDPAsOqE0uZGt29sLOxx==",
+            "fJLDPAsOqE0uZGt29sLO",
+            "",
+            " fJLDPAsOqE0uZGt29sLOxw==",
+        ] {
+            assert!(wrong.parse::<ImportTokenId>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

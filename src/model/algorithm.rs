@@ -72,6 +72,20 @@ pub enum EncryptionAlgorithm {
     Sm2,
 }
 
+/// How imported key material is wrapped to an RSA key (contract section 1.1, import wrapping).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ImportAlgorithm {
+    /// RSA with PKCS#1 v1.5 padding.
+    #[serde(rename = "RSAES_PKCS1_V1_5")]
+    Pkcs1v15,
+    /// RSA with OAEP, SHA-1.
+    #[serde(rename = "RSAES_OAEP_SHA_1")]
+    OaepSha1,
+    /// RSA with OAEP, SHA-256.
+    #[serde(rename = "RSAES_OAEP_SHA_256")]
+    OaepSha256,
+}
+
 /// The size of a data key by name (contract section 5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 pub enum DataKeySpec {
@@ -98,6 +112,14 @@ impl DataKeySpec {
 }
 
 impl KeySpec {
+    /// Whether both sides have the same key.
+    pub fn is_symmetric(self) -> bool {
+        match self {
+            Self::Aes256 | Self::Sm4 => true,
+            Self::Rsa2048 | Self::Sm2 => false,
+        }
+    }
+
     /// The level of a key whose creator names none: HSM for the SM algorithms, else software.
     pub fn default_level(self) -> ProtectionLevel {
         match self {
@@ -119,8 +141,7 @@ impl KeySpec {
 
     /// Whether spec, usage and level go together in a service of this edition (contract 5.1, createKey).
     pub fn check(self, usage: KeyUsage, level: ProtectionLevel, edition: Edition) -> Result<()> {
-        let symmetric = matches!(self, Self::Aes256 | Self::Sm4);
-        if symmetric && usage == KeyUsage::SignVerify {
+        if self.is_symmetric() && usage == KeyUsage::SignVerify {
             return Err(Error::Unsupported("a symmetric key is for ENCRYPT/DECRYPT"));
         }
         let national = matches!(self, Self::Sm4 | Self::Sm2);

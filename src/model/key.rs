@@ -1,15 +1,19 @@
-//! A key: what it is, the state it is in, its versions and its rotation (contract 4.3, 5.1, 5.3). Clear material never
-//! appears here; a version holds the wrapped form only.
+//! A key: what it is, the state it is in, its versions, its rotation and its material from outside (contract 4.3, 5.1, 5.3,
+//! 5.4). Clear material never appears here; a version holds the wrapped form only. Every transition checks first and
+//! changes last, so that a refusal leaves the key as it was.
+
+mod version_1;
 
 use firmware_sim::WrappedKey;
 use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, InstanceId, KeyId, VersionId};
+use crate::ids::{AccountId, ImportTokenId, InstanceId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
+use crate::model::import::{Binding, Import, ImportToken};
 use crate::model::record::{Kind, List, Listing, Record};
-use crate::model::rotation::Rotation;
+use crate::model::rotation::{Rotation, RotationPeriod};
 use crate::model::tag::{TagKey, Tags};
 use crate::model::text::Description;
 
@@ -35,12 +39,16 @@ pub struct Key {
     pub level: ProtectionLevel,
     /// Where its material comes from.
     pub origin: Origin,
-    /// Where it is in its life.
+    /// Where it is in its life, but for material whose time is over: see [`Key::state_at`].
     pub state: KeyState,
     /// Oldest first; the last one is the primary version.
     pub versions: Vec<KeyVersion>,
     /// Automatic rotation.
     pub rotation: Rotation,
+    /// When it last rotated.
+    pub rotated: Option<Timestamp>,
+    /// Its material from outside.
+    pub import: Import,
     /// Free text.
     pub description: Description,
     /// Tags.
@@ -77,6 +85,28 @@ impl KeyState {
             Self::PendingImport => "PendingImport",
         }
     }
+}
+
+/// What a call needs a key for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Encrypting, data keys, message authentication: a symmetric key.
+    Symmetric,
+    /// Signing and verifying.
+    Signing,
+    /// Encrypting and decrypting with an asymmetric key.
+    AsymmetricEncryption,
+    /// Reading a public key.
+    PublicKey,
+}
+
+/// What a key waits for that nobody calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DueJob {
+    /// Its next version.
+    Rotate,
+    /// The end of its material, or of what it remembers of tokens.
+    Expire,
 }
 
 /// One version of a key.
@@ -117,23 +147,49 @@ impl Key {
         List::of(Kind::Key, Kind::Instance, instance.as_bytes())
     }
 
+    /// The versions of an account's asymmetric keys; its length is what their quota counts.
+    pub fn asymmetric_versions_of(account: AccountId) -> List {
+        List::of(Kind::KeyVersion, Kind::Account, account.as_bytes())
+    }
+
     /// `ctyun:kms:<region>:<account>:key/<uuid>` (contract 5.1.1).
     pub fn arn(&self, region: &str) -> String {
         format!("ctyun:kms:{region}:{}:key/{}", self.account, self.id)
     }
 
+    /// Where the key is in its life: material past its expiry counts as gone, also before it is.
+    pub fn state_at(&self, now: Timestamp) -> KeyState {
+        match self.state {
+            KeyState::Enabled | KeyState::Disabled if self.import.is_expired(now) => KeyState::PendingImport,
+            KeyState::Enabled
+            | KeyState::Disabled
+            | KeyState::PendingDeletion { .. }
+            | KeyState::PendingImport => self.state,
+        }
+    }
+
+    /// The versions whose material is there, oldest first.
+    pub fn versions_at(&self, now: Timestamp) -> &[KeyVersion] {
+        if self.import.is_expired(now) { &[] } else { &self.versions }
+    }
+
+    /// The version that new ciphertexts are made with; asymmetric keys have none, each call names its version.
+    pub fn primary_at(&self, now: Timestamp) -> Option<&KeyVersion> {
+        self.versions_at(now).last().filter(|_| self.spec.is_symmetric())
+    }
+
     /// Switches the key on; a key that is on stays on.
-    pub fn enable(&mut self) -> Result<()> {
-        self.switch(KeyState::Enabled)
+    pub fn enable(&mut self, now: Timestamp) -> Result<()> {
+        self.switch(KeyState::Enabled, now)
     }
 
     /// Switches the key off; a key that is off stays off.
-    pub fn disable(&mut self) -> Result<()> {
-        self.switch(KeyState::Disabled)
+    pub fn disable(&mut self, now: Timestamp) -> Result<()> {
+        self.switch(KeyState::Disabled, now)
     }
 
-    fn switch(&mut self, to: KeyState) -> Result<()> {
-        match self.state {
+    fn switch(&mut self, to: KeyState, now: Timestamp) -> Result<()> {
+        match self.state_at(now) {
             KeyState::Enabled | KeyState::Disabled => {
                 self.state = to;
                 Ok(())
@@ -183,53 +239,108 @@ impl Key {
     }
 
     /// One version, whatever may be done with it now; a key without material has none.
-    pub fn version(&self, id: VersionId) -> Result<&KeyVersion> {
-        match self.state {
-            KeyState::Enabled | KeyState::Disabled | KeyState::PendingDeletion { .. } => {
-                self.versions.iter().find(|version| version.id == id).ok_or(Error::KeyVersionNotFound)
-            }
-            KeyState::PendingImport => Err(Error::KeyPendingImport),
+    pub fn version(&self, id: VersionId, now: Timestamp) -> Result<&KeyVersion> {
+        match self.versions_at(now) {
+            [] => Err(Error::KeyPendingImport),
+            versions => versions.iter().find(|version| version.id == id).ok_or(Error::KeyVersionNotFound),
         }
     }
 
     /// The version that new ciphertexts are made with, if the key may be used for symmetric work now.
-    pub fn primary_for_use(&self) -> Result<&KeyVersion> {
-        self.check_symmetric_use()?;
+    pub fn primary_for_use(&self, now: Timestamp) -> Result<&KeyVersion> {
+        self.check_use(Work::Symmetric, now)?;
         self.versions.last().ok_or(Error::KeyPendingImport)
     }
 
-    /// One version for symmetric work, if the key may be used now.
-    pub fn version_for_use(&self, id: VersionId) -> Result<&KeyVersion> {
-        self.check_symmetric_use()?;
-        self.version(id)
+    /// One version, if the key may be used for this work now.
+    pub fn version_for_use(&self, work: Work, id: VersionId, now: Timestamp) -> Result<&KeyVersion> {
+        self.check_use(work, now)?;
+        self.version(id, now)
     }
 
-    fn check_symmetric_use(&self) -> Result<()> {
-        match self.state {
-            KeyState::Enabled => {}
-            KeyState::Disabled => return Err(Error::KeyDisabled),
-            KeyState::PendingDeletion { .. } => return Err(Error::KeyPendingDeletion),
-            KeyState::PendingImport => return Err(Error::KeyPendingImport),
-        }
-        match self.spec {
-            KeySpec::Aes256 | KeySpec::Sm4 => Ok(()),
-            KeySpec::Rsa2048 | KeySpec::Sm2 => Err(Error::Unsupported("this call needs a symmetric key")),
+    /// The state decides first, then what the key is (contract 4.3).
+    fn check_use(&self, work: Work, now: Timestamp) -> Result<()> {
+        self.check_enabled(now)?;
+        let (fits, needed) = match work {
+            Work::Symmetric => (self.spec.is_symmetric(), "this call needs a symmetric key"),
+            Work::Signing => (
+                !self.spec.is_symmetric() && self.usage == KeyUsage::SignVerify,
+                "this call needs an asymmetric key for SIGN/VERIFY",
+            ),
+            Work::AsymmetricEncryption => (
+                !self.spec.is_symmetric() && self.usage == KeyUsage::EncryptDecrypt,
+                "this call needs an asymmetric key for ENCRYPT/DECRYPT",
+            ),
+            Work::PublicKey => (!self.spec.is_symmetric(), "this call needs an asymmetric key"),
+        };
+        if fits { Ok(()) } else { Err(Error::Unsupported(needed)) }
+    }
+
+    fn check_enabled(&self, now: Timestamp) -> Result<()> {
+        match self.state_at(now) {
+            KeyState::Enabled => Ok(()),
+            KeyState::Disabled => Err(Error::KeyDisabled),
+            KeyState::PendingDeletion { .. } => Err(Error::KeyPendingDeletion),
+            KeyState::PendingImport => Err(Error::KeyPendingImport),
         }
     }
 
-    /// Puts a version's new wrapped form in place of the one that it was made from. A version that has another one by now
-    /// keeps that.
-    pub fn rewrap(&mut self, rewrapped: &[(WrappedKey, WrappedKey)]) {
-        for version in &mut self.versions {
-            if let Some((_, new)) = rewrapped.iter().find(|(old, _)| *old == version.wrapped) {
-                version.wrapped = new.clone();
+    /// Whether a version may be added to the key (contract 4.3 and 5.3, createKeyVersion).
+    pub fn check_add_version(&self, now: Timestamp) -> Result<()> {
+        self.check_enabled(now)?;
+        match (self.origin, self.spec.is_symmetric()) {
+            (Origin::External, _) => {
+                Err(Error::UnsupportedOrigin("a key with imported material has one version only"))
             }
+            (Origin::CtyunKms, true) => Err(Error::Unsupported(
+                "a symmetric key gets its versions by rotation; see updateRotationPolicy",
+            )),
+            (Origin::CtyunKms, false) => Ok(()),
         }
+    }
+
+    /// Adds a version to an asymmetric key. The versions that it has stay as they are.
+    pub fn add_version(&mut self, version: KeyVersion, now: Timestamp) -> Result<()> {
+        self.check_add_version(now)?;
+        self.versions.push(version);
+        Ok(())
+    }
+
+    /// Has the key rotate every `period`, or never. The first version is due one period after `now`, but the policy that the
+    /// key has already leaves its date alone, so that repeating a call puts nothing off.
+    pub fn set_rotation(&mut self, period: Option<RotationPeriod>, now: Timestamp) -> Result<()> {
+        self.check_enabled(now)?;
+        match (self.origin, self.spec.is_symmetric()) {
+            (Origin::External, _) => {
+                return Err(Error::UnsupportedOrigin("a key with imported material cannot rotate"));
+            }
+            (Origin::CtyunKms, false) => {
+                return Err(Error::Unsupported(
+                    "an asymmetric key cannot rotate by itself; see createKeyVersion",
+                ));
+            }
+            (Origin::CtyunKms, true) => {}
+        }
+        self.rotation = match (period, self.rotation) {
+            (None, _) => Rotation::Off,
+            (Some(same), Rotation::On { period, next }) if period == same => Rotation::On { period, next },
+            (Some(period), Rotation::On { .. } | Rotation::Off) => Rotation::every(period, now),
+        };
+        Ok(())
     }
 
     /// Whether a new version is due at `now`.
     pub fn rotation_due(&self, now: Timestamp) -> bool {
-        self.due().is_some_and(|at| at <= now)
+        self.next_rotation().is_some_and(|at| at <= now)
+    }
+
+    /// The next rotation, while the key is enabled: a disabled key rests and catches up once when it is enabled.
+    fn next_rotation(&self) -> Option<Timestamp> {
+        match (self.state, self.rotation) {
+            (KeyState::Enabled, Rotation::On { next, .. }) => Some(next),
+            (KeyState::Enabled, Rotation::Off)
+            | (KeyState::Disabled | KeyState::PendingDeletion { .. } | KeyState::PendingImport, _) => None,
+        }
     }
 
     /// Makes `version` the primary one and sets the next date one period after `now`, however late it is: a key
@@ -237,11 +348,128 @@ impl Key {
     pub fn rotate(&mut self, version: KeyVersion, now: Timestamp) -> Result<()> {
         match self.rotation {
             Rotation::On { period, .. } if self.rotation_due(now) => {
-                self.rotation = Rotation::On { period, next: period.after(now), last: Some(now) };
+                self.rotation = Rotation::every(period, now);
+                self.rotated = Some(now);
                 self.versions.push(version);
                 Ok(())
             }
             Rotation::On { .. } | Rotation::Off => Err(Error::TransitionNotAllowed),
+        }
+    }
+
+    /// Whether the key's material comes from outside (contract 4.2).
+    pub fn check_external(&self) -> Result<()> {
+        match self.origin {
+            Origin::External => Ok(()),
+            Origin::CtyunKms => Err(Error::UnsupportedOrigin("this call needs a key of the origin External")),
+        }
+    }
+
+    /// Whether the key takes material now (contract 4.3, importKeyMaterial).
+    pub fn check_import(&self) -> Result<()> {
+        self.check_external()?;
+        match self.state {
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => Ok(()),
+            KeyState::PendingDeletion { .. } => Err(Error::TransitionNotAllowed),
+        }
+    }
+
+    /// Takes a token for a later import, whatever the state.
+    pub fn add_token(&mut self, token: ImportToken, now: Timestamp) -> Result<()> {
+        self.check_external()?;
+        self.import.add(token, now);
+        Ok(())
+    }
+
+    /// A token of the key that an import may come with now.
+    pub fn token(&self, id: ImportTokenId, now: Timestamp) -> Result<&ImportToken> {
+        self.check_external()?;
+        self.import.token(id, now)
+    }
+
+    /// Takes material in: `version` holds it, wrapped, under the id of the binding if there is one. `seen_failures` is what
+    /// the token had counted when the caller read it. The first material binds the key for good.
+    pub fn import(
+        &mut self,
+        seen_failures: u8,
+        token: ImportTokenId,
+        mut version: KeyVersion,
+        fingerprint: [u8; 32],
+        expires: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.check_import()?;
+        self.import.check_token(token, seen_failures, now)?;
+        self.import.check_binding(version.id, &fingerprint)?;
+        if expires.is_some_and(|at| at <= now) {
+            return Err(Error::invalid("keyMaterialExpireUnix", "must be in the future"));
+        }
+        self.state = match self.state_at(now) {
+            KeyState::PendingImport => KeyState::Enabled,
+            other => other,
+        };
+        let first = Binding { version: version.id, created: version.created, fingerprint };
+        version.created = self.import.binding.get_or_insert(first).created;
+        self.versions = vec![version];
+        self.import.expires = expires;
+        Ok(())
+    }
+
+    /// Counts an import that failed with a token; the fifth takes the token away.
+    pub fn count_failed_import(
+        &mut self,
+        token: ImportTokenId,
+        seen_failures: u8,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.check_external()?;
+        self.import.check_token(token, seen_failures, now)?;
+        self.import.count_failure(token);
+        Ok(())
+    }
+
+    /// Destroys the material from outside; the key, its binding and its tokens stay. A key without material stays so.
+    pub fn delete_material(&mut self) -> Result<()> {
+        self.check_external()?;
+        self.state = match self.state {
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => KeyState::PendingImport,
+            KeyState::PendingDeletion { at } => KeyState::PendingDeletion { at },
+        };
+        self.versions.clear();
+        self.import.expires = None;
+        Ok(())
+    }
+
+    /// Lets go of what is over: material past its expiry, and tokens that expired long ago. Says whether there was anything.
+    pub fn expire(&mut self, now: Timestamp) -> Result<bool> {
+        let expired = self.import.is_expired(now);
+        if expired {
+            self.delete_material()?;
+        }
+        Ok(self.import.forget(now) || expired)
+    }
+
+    /// What the key waits for at `now`.
+    pub fn due_job(&self, now: Timestamp) -> Option<DueJob> {
+        if self.rotation_due(now) {
+            return Some(DueJob::Rotate);
+        }
+        self.due().filter(|at| *at <= now).map(|_| DueJob::Expire)
+    }
+
+    /// Everything of the key that the cipher machine wrapped.
+    pub fn wrapped_keys(&self) -> impl Iterator<Item = &WrappedKey> {
+        let tokens = self.import.tokens.iter().map(|token| &token.wrapping_key);
+        self.versions.iter().map(|version| &version.wrapped).chain(tokens)
+    }
+
+    /// Puts new wrapped forms in place of those that they were made from. What has another form by now keeps that.
+    pub fn rewrap(&mut self, rewrapped: &[(WrappedKey, WrappedKey)]) {
+        let tokens = self.import.tokens.iter_mut().map(|token| &mut token.wrapping_key);
+        for wrapped in self.versions.iter_mut().map(|version| &mut version.wrapped).chain(tokens) {
+            if let Some((_, new)) = rewrapped.iter().find(|(old, _)| old == wrapped) {
+                *wrapped = new.clone();
+            }
         }
     }
 }
@@ -249,7 +477,7 @@ impl Key {
 impl Record for Key {
     type Id = KeyId;
     const KIND: Kind = Kind::Key;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn id(&self) -> KeyId {
         self.id
@@ -260,119 +488,25 @@ impl Record for Key {
     }
 
     fn listings(&self) -> Vec<Listing> {
-        [Self::of_account(self.account), Self::of_instance(self.instance)]
+        let mut listings = [Self::of_account(self.account), Self::of_instance(self.instance)]
             .map(|list| Listing::by_creation(list, self.created, self.id.as_bytes()))
-            .to_vec()
+            .to_vec();
+        for version in self.versions.iter().filter(|_| !self.spec.is_symmetric()) {
+            let list = Self::asymmetric_versions_of(self.account);
+            listings.push(Listing::by_creation(list, version.created, version.id.as_bytes()));
+        }
+        listings
     }
 
-    /// The next rotation, while the key is enabled: a disabled key rests and catches up once when it is enabled.
+    /// The earliest of the next rotation, the end of the material and the first token to be forgotten.
     fn due(&self) -> Option<Timestamp> {
-        match (self.state, self.rotation) {
-            (KeyState::Enabled, Rotation::On { next, .. }) => Some(next),
-            (KeyState::Enabled, Rotation::Off)
-            | (KeyState::Disabled | KeyState::PendingDeletion { .. } | KeyState::PendingImport, _) => None,
-        }
+        [self.next_rotation(), self.import.expires, self.import.forgets_at()].into_iter().flatten().min()
+    }
+
+    fn upgrade(version: u8, body: &[u8]) -> Option<Self> {
+        if version == 1 { version_1::read(body) } else { None }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Key state against operation, contract 4.3, for the operations of this version.
-    #[test]
-    fn the_state_decides_what_may_happen() {
-        let at = Timestamp::from_seconds(1);
-        let states = [
-            KeyState::Enabled,
-            KeyState::Disabled,
-            KeyState::PendingDeletion { at },
-            KeyState::PendingImport,
-        ];
-        let mut table = String::new();
-        for state in states {
-            let key = sample(state);
-            let code = |result: Result<()>| result.err().map_or("ok", |error| error.wire().code);
-            let row = [
-                code(key.check_symmetric_use()),
-                code(key.clone().enable()),
-                code(key.clone().disable()),
-                code(key.check_alias()),
-                code(key.check_alias_target()),
-                code(key.clone().describe(Description::default())),
-                code(key.clone().tag(&Tags::default())),
-                code(key.clone().untag(std::iter::empty())),
-            ];
-            let [used, enable, disable, alias, re_point, describe, tag, untag] = row;
-            table.push_str(&format!(
-                "{} use={used} enable={enable} disable={disable} alias={alias} re-point={re_point} \
-                 describe={describe} tag={tag} untag={untag}\n",
-                state.wire_name(),
-            ));
-        }
-        assert_eq!(
-            table,
-            "Enabled use=ok enable=ok disable=ok alias=ok re-point=ok describe=ok tag=ok untag=ok\n\
-             Disabled use=KMS.9010 enable=ok disable=ok alias=ok re-point=ok describe=ok tag=ok untag=ok\n\
-             PendingDeletion use=KMS.9011 enable=KMS.9013 disable=KMS.9013 alias=KMS.9013 re-point=KMS.9011 \
-             describe=KMS.9011 tag=KMS.9011 untag=KMS.9011\n\
-             PendingImport use=KMS.9012 enable=KMS.9013 disable=KMS.9013 alias=ok re-point=ok describe=ok tag=ok untag=ok\n"
-        );
-    }
-
-    #[test]
-    fn a_late_rotation_happens_once_and_rests_while_disabled() {
-        let day = 86_400;
-        let mut key = sample(KeyState::Enabled);
-        key.rotation = Rotation::every("7".parse().unwrap(), Timestamp::from_seconds(0));
-        assert_eq!(key.due(), Some(Timestamp::from_seconds(7 * day)));
-        assert!(!key.rotation_due(Timestamp::from_seconds(7 * day - 1)));
-        let late = Timestamp::from_seconds(100 * day);
-        assert!(key.rotation_due(late));
-        key.disable().unwrap();
-        assert!(!key.rotation_due(late));
-        key.enable().unwrap();
-        assert!(key.rotation_due(late));
-    }
-
-    /// A wrapped key as to its form; no machine made it.
-    fn wrapped(fill: u8) -> WrappedKey {
-        let mut bytes = vec![fill; 121];
-        bytes[..5].copy_from_slice(b"YKWK\x01");
-        (bytes[21], bytes[58], bytes[59], bytes[60]) = (1, 1, 1, 0);
-        WrappedKey::from_bytes(bytes).unwrap()
-    }
-
-    #[test]
-    fn a_rewrapped_form_replaces_only_what_it_was_made_from() {
-        let version = |id, fill| KeyVersion {
-            id: VersionId::from_bytes([id; 16]),
-            wrapped: wrapped(fill),
-            created: Timestamp::from_seconds(0),
-        };
-        let mut key = sample(KeyState::Disabled);
-        key.versions = vec![version(1, 11), version(2, 22), version(3, 33)];
-        key.rewrap(&[(wrapped(11), wrapped(12)), (wrapped(21), wrapped(23))]);
-        assert!(key.versions == [version(1, 12), version(2, 22), version(3, 33)]);
-    }
-
-    fn sample(state: KeyState) -> Key {
-        Key {
-            id: KeyId::from_bytes([1; 16]),
-            account: AccountId::from_bytes([2; 16]),
-            instance: InstanceId::from_random([3; 6]),
-            project: Description::default(),
-            spec: KeySpec::Aes256,
-            usage: KeyUsage::EncryptDecrypt,
-            level: ProtectionLevel::Software,
-            origin: Origin::CtyunKms,
-            state,
-            versions: Vec::new(),
-            rotation: Rotation::Off,
-            description: Description::default(),
-            tags: Tags::default(),
-            creator: String::new(),
-            created: Timestamp::from_seconds(0),
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod checkpoint;
 pub mod credential;
 pub mod evidence;
+pub mod import;
 pub mod instance;
 pub mod key;
 pub mod principal;

@@ -27,6 +27,8 @@ pub enum Kind {
     Key = 6,
     /// A name of a key.
     Alias = 7,
+    /// A version of a key. No record of its own, only rows that its key derives.
+    KeyVersion = 8,
 }
 
 /// A named list of records, such as the keys of one service; its length is kept by the store.

@@ -22,8 +22,6 @@ pub enum Rotation {
         period: RotationPeriod,
         /// When the next version is due.
         next: Timestamp,
-        /// When the last one was made.
-        last: Option<Timestamp>,
     },
 }
 
@@ -128,7 +126,7 @@ impl<'de> Deserialize<'de> for RotationPeriod {
 impl Rotation {
     /// Rotation every `period`, first due one period after `now`.
     pub fn every(period: RotationPeriod, now: Timestamp) -> Self {
-        Self::On { period, next: period.after(now), last: None }
+        Self::On { period, next: period.after(now) }
     }
 }
 

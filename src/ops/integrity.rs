@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
+use crate::model::key::Work;
 
 /// HMAC-SM3 of a text under a key derived from a symmetric key version.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -52,8 +53,8 @@ impl Operation for HmacCompute {
     async fn run(self, call: &Call, app: &App) -> Result<Hmac> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let version = match self.key_version_id {
-            Some(id) => key.version_for_use(id)?,
-            None => key.primary_for_use()?,
+            Some(id) => key.version_for_use(Work::Symmetric, id, call.now)?,
+            None => key.primary_for_use(call.now)?,
         };
         let command = HmacSm3 { key: version.wrapped.clone(), message: self.input.into_bytes() };
         let mac = app.run_for(key.instance, command).await?;

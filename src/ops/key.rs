@@ -8,10 +8,12 @@ use super::Operation;
 use super::key_metadata::{KeyMetadata, NamedKey};
 use crate::api::{Call, Page, Target};
 use crate::app::App;
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{InstanceId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::alias::{Alias, AliasName, KeyRef};
+use crate::model::import::Import;
 use crate::model::key::{Key, KeyState, KeyVersion};
 use crate::model::principal::Principal;
 use crate::model::record::List;
@@ -108,6 +110,8 @@ impl Operation for CreateKey {
             state: KeyState::Enabled,
             versions: vec![KeyVersion { id: version, wrapped, created: call.now }],
             rotation,
+            rotated: None,
+            import: Import::default(),
             description: self.description,
             tags: self.tags,
             creator: call.principal.name(),
@@ -124,7 +128,7 @@ impl Operation for CreateKey {
             let alias = Alias { account: key.account, name, key: id, created: call.now };
             changes.insert(&alias, Error::AliasTaken)?;
         }
-        call.create(&app.store, changes, KeyMetadata::of(&key, &call.region)).await
+        call.create(&app.store, changes, KeyMetadata::of(&key, call)).await
     }
 }
 
@@ -145,7 +149,7 @@ impl Operation for DescribeKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<NamedKey> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        NamedKey::of(&key, &call.region, app)
+        NamedKey::of(&key, call, app)
     }
 }
 
@@ -224,8 +228,8 @@ impl ListAliasKeys {
             || self.project_id.is_some()
     }
 
-    fn keeps(&self, key: &Key, app: &App) -> Result<bool> {
-        let plain = self.key_state.is_none_or(|state| state.matches(key.state))
+    fn keeps(&self, key: &Key, call: &Call, app: &App) -> Result<bool> {
+        let plain = self.key_state.is_none_or(|state| state.matches(key.state_at(call.now)))
             && self.key_spec.is_none_or(|spec| spec == key.spec)
             && self.key_usage.is_none_or(|usage| usage == key.usage)
             && self.protection_level.is_none_or(|level| level == key.level)
@@ -270,12 +274,12 @@ impl Operation for ListAliasKeys {
         let tags = TagFilter::new(self.tag_key.clone(), self.tag_value.clone(), self.tags.clone());
         let page = match self.is_filtered() || !tags.is_open() {
             true => {
-                let keep = |key: &Key| Ok(tags.matches(&key.tags) && self.keeps(key, app)?);
+                let keep = |key: &Key| Ok(tags.matches(&key.tags) && self.keeps(key, call, app)?);
                 app.store.filter(&list, offset, limit, keep)?
             }
             false => app.store.page(&list, offset, limit)?,
         };
-        let keys = page.records.iter().map(|key| NamedKey::of(key, &call.region, app));
+        let keys = page.records.iter().map(|key| NamedKey::of(key, call, app));
         Ok(KeyPage {
             keys: keys.collect::<Result<_>>()?,
             page_number: self.page.page_number.get(),
@@ -329,9 +333,15 @@ pub struct SwitchedKey {
     pub key_state: String,
 }
 
-async fn switch(call: &Call, app: &App, transition: fn(&mut Key) -> Result<()>) -> Result<SwitchedKey> {
+async fn switch(
+    call: &Call,
+    app: &App,
+    transition: fn(&mut Key, Timestamp) -> Result<()>,
+) -> Result<SwitchedKey> {
+    let now = call.now;
+    let transition = move |key: &mut Key| transition(key, now);
     let key = app.keys.change(call, &call.key()?, transition).await?.ok_or(Error::KeyNotFound)?;
-    Ok(SwitchedKey { cmk_uuid: key.id, key_state: key.state.wire_name().into() })
+    Ok(SwitchedKey { cmk_uuid: key.id, key_state: key.state_at(now).wire_name().into() })
 }
 
 /// Makes a disabled key usable again.

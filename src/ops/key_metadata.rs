@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::Moment;
+use crate::api::{Call, Moment};
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{InstanceId, KeyId, VersionId};
@@ -35,20 +35,18 @@ pub struct KeyMetadata {
     pub protection_level: ProtectionLevel,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary_key_version: Option<VersionId>,
-    #[schemars(extend("enum" = ["Enabled", "Disabled", "Suspended"]))]
-    pub automatic_rotation: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("examples" = ["7776000s"]))]
-    pub rotation_interval: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Moment>")]
-    pub next_rotation_date: Option<String>,
+    #[serde(flatten)]
+    pub rotation: RotationPolicy,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Moment>")]
     pub last_rotation_date: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Moment>")]
     pub delete_date: Option<String>,
+    /// Empty for material that never expires, and while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["2027-01-01T00:00:00Z"]))]
+    pub material_expire_time: Option<String>,
     #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub deletion_protection: String,
     pub project_id: String,
@@ -57,6 +55,40 @@ pub struct KeyMetadata {
     pub charge_mode: String,
     pub is_default: bool,
     pub tags: Tags,
+}
+
+/// How a key rotates.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.1.1")]
+pub struct RotationPolicy {
+    #[schemars(extend("enum" = ["Enabled", "Disabled", "Suspended"]))]
+    pub automatic_rotation: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["7776000s"]))]
+    pub rotation_interval: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Moment>")]
+    pub next_rotation_date: Option<String>,
+}
+
+impl RotationPolicy {
+    /// The policy of a key; suspended while the key rests.
+    pub fn of(key: &Key) -> Self {
+        let (automatic_rotation, period, next) = match (key.rotation, key.state) {
+            (Rotation::Off, _) => ("Disabled", None, None),
+            (Rotation::On { period, next }, KeyState::Enabled) => ("Enabled", Some(period), Some(next)),
+            (
+                Rotation::On { period, next },
+                KeyState::Disabled | KeyState::PendingDeletion { .. } | KeyState::PendingImport,
+            ) => ("Suspended", Some(period), Some(next)),
+        };
+        Self {
+            automatic_rotation: automatic_rotation.into(),
+            rotation_interval: period.map(|period| period.to_string()),
+            next_rotation_date: next.map(|at| at.to_string()),
+        }
+    }
 }
 
 /// KeyMetadata and the aliases of the key.
@@ -72,38 +104,34 @@ pub struct NamedKey {
 
 impl KeyMetadata {
     /// Describes a key.
-    pub fn of(key: &Key, region: &str) -> Self {
-        let (automatic_rotation, period, next, last) = match (key.rotation, key.state) {
-            (Rotation::Off, _) => ("Disabled", None, None, None),
-            (Rotation::On { period, next, last }, KeyState::Enabled) => {
-                ("Enabled", Some(period), Some(next), last)
-            }
-            (
-                Rotation::On { period, next, last },
-                KeyState::Disabled | KeyState::PendingDeletion { .. } | KeyState::PendingImport,
-            ) => ("Suspended", Some(period), Some(next), last),
-        };
-        let delete_date = match key.state {
+    pub fn of(key: &Key, call: &Call) -> Self {
+        let now = call.now;
+        let state = key.state_at(now);
+        let delete_date = match state {
             KeyState::PendingDeletion { at } => Some(at.to_string()),
             KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => None,
         };
+        let material_expire_time = match key.origin {
+            Origin::CtyunKms => None,
+            Origin::External if key.versions_at(now).is_empty() => Some(String::new()),
+            Origin::External => Some(key.import.expires.map_or_else(String::new, |at| at.to_string())),
+        };
         Self {
             cmk_uuid: key.id,
-            arn: key.arn(region),
+            arn: key.arn(&call.region),
             creator: key.creator.clone(),
             creation_date: key.created.to_string(),
             description: key.description.to_string(),
             key_spec: key.spec,
             key_usage: key.usage,
-            key_state: key.state.wire_name().into(),
+            key_state: state.wire_name().into(),
             origin: key.origin,
             protection_level: key.level,
-            primary_key_version: key.versions.last().map(|version| version.id),
-            automatic_rotation: automatic_rotation.into(),
-            rotation_interval: period.map(|period| period.to_string()),
-            next_rotation_date: next.map(|at| at.to_string()),
-            last_rotation_date: last.map(|at| at.to_string()),
+            primary_key_version: key.primary_at(now).map(|version| version.id),
+            rotation: RotationPolicy::of(key),
+            last_rotation_date: key.rotated.map(|at| at.to_string()),
             delete_date,
+            material_expire_time,
             deletion_protection: "Disabled".into(),
             project_id: key.project.to_string(),
             instance_id: key.instance,
@@ -116,9 +144,9 @@ impl KeyMetadata {
 
 impl NamedKey {
     /// Describes a key with its aliases.
-    pub fn of(key: &Key, region: &str, app: &App) -> Result<Self> {
+    pub fn of(key: &Key, call: &Call, app: &App) -> Result<Self> {
         let aliases = app.store.page::<Alias>(&Alias::of_key(key.id), 0, ALIASES_SHOWN)?;
         let aliases = aliases.records.into_iter().map(|alias| alias.name).collect();
-        Ok(Self { metadata: KeyMetadata::of(key, region), aliases })
+        Ok(Self { metadata: KeyMetadata::of(key, call), aliases })
     }
 }

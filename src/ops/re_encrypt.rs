@@ -76,9 +76,9 @@ impl Operation for ReEncrypt {
         let [source, destination] = call.keys().try_into().map_err(|_| Error::KeyNotFound)?;
         let source = app.keys.get(&source)?.ok_or(Error::KeyNotFound)?;
         let destination = app.keys.get(&destination)?.ok_or(Error::KeyNotFound)?;
-        let version = destination.primary_for_use()?;
+        let version = destination.primary_for_use(call.now)?;
         let command = Command {
-            source: version_of(&frame, &source)?.wrapped.clone(),
+            source: version_of(&frame, &source, call.now)?.wrapped.clone(),
             source_context: self.source_encryption_context.0,
             frame,
             destination: version.wrapped.clone(),

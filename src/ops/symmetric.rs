@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::{KEY_IN_USE, Operation};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Plaintext, Target};
 use crate::app::App;
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
-use crate::model::key::{Key, KeyVersion};
+use crate::model::key::{Key, KeyVersion, Work};
 
 /// Encrypts up to 6,144 bytes with the primary version of a key.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +50,7 @@ impl Operation for Encrypt {
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.primary_for_use()?;
+        let version = key.primary_for_use(call.now)?;
         let command = EncryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -94,7 +95,7 @@ impl Operation for Decrypt {
     async fn run(self, call: &Call, app: &App) -> Result<Decrypted> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = version_of(&frame, &key)?;
+        let version = version_of(&frame, &key, call.now)?;
         let command = DecryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -107,8 +108,8 @@ impl Operation for Decrypt {
 }
 
 /// The version that a frame names, if the key may decrypt now.
-pub(super) fn version_of<'a>(frame: &Frame, key: &'a Key) -> Result<&'a KeyVersion> {
-    known(key.version_for_use(VersionId::from_bytes(frame.name().version)))
+pub(super) fn version_of<'a>(frame: &Frame, key: &'a Key, now: Timestamp) -> Result<&'a KeyVersion> {
+    known(key.version_for_use(Work::Symmetric, VersionId::from_bytes(frame.name().version), now))
 }
 
 /// A frame whose version the key does not know was not made by this key.

@@ -96,8 +96,7 @@ impl Operation for RewrapKey {
         // Also while the service is frozen: its keys rest, they are not given up.
         let partition = in_machine(app.instance(key.instance)?.partition);
         let mut rewrapped = Vec::with_capacity(key.versions.len());
-        for version in &key.versions {
-            let old = version.wrapped.clone();
+        for old in key.wrapped_keys().cloned() {
             let new = app.machine.run(partition, Rewrap { key: old.clone() }).await?;
             rewrapped.push((old, new));
         }
@@ -252,7 +251,7 @@ fn is_held(partition: PartitionId, generation: u32, app: &App) -> bool {
 }
 
 fn has_before(key: &Key, partition: PartitionId, generation: u32) -> bool {
-    key.versions.iter().any(|version| is_before(&version.wrapped, partition, generation))
+    key.wrapped_keys().any(|wrapped| is_before(wrapped, partition, generation))
 }
 
 fn is_before(wrapped: &WrappedKey, partition: PartitionId, generation: u32) -> bool {

@@ -469,10 +469,11 @@ impl<'t> Tables<'t> {
 }
 
 impl Edit {
+    /// How many rows more the list has after this edit.
     fn adds_to(&self, list: &List) -> u64 {
-        let stands = |listings: &[Listing]| listings.iter().any(|row| row.list == *list);
-        let before = self.before.as_ref().is_some_and(|derived| stands(&derived.listings));
-        let after = self.after.as_ref().is_some_and(|(_, derived)| stands(&derived.listings));
-        u64::from(after && !before)
+        let rows = |listings: &[Listing]| listings.iter().filter(|row| row.list == *list).count() as u64;
+        let before = self.before.as_ref().map_or(0, |derived| rows(&derived.listings));
+        let after = self.after.as_ref().map_or(0, |(_, derived)| rows(&derived.listings));
+        after.saturating_sub(before)
     }
 }
