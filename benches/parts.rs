@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput};
 use firmware_sim::{
     Algorithm, Custody, Decrypt, Directories, Encrypt, Entropy as _, Frame, GenerateKey, KeyName, Machine,
-    Open, Options, PartitionId, Random, Seal,
+    Open, Options, PartitionId, Purpose, Random, Seal,
 };
 use yaoku::api::Fields;
 use yaoku::catalog;
@@ -39,7 +39,7 @@ fn machine(directory: &std::path::Path) -> Machine {
 fn commands(criterion: &mut Criterion, machine: &Machine) {
     for algorithm in [Algorithm::Aes256, Algorithm::Sm4] {
         let name = KeyName { key: [2; 16], version: [algorithm as u8; 16] };
-        let generate = GenerateKey { name, algorithm, custody: Custody::Hsm };
+        let generate = GenerateKey { name, algorithm, purpose: Purpose::Cipher, custody: Custody::Hsm };
         let key = machine.run(PARTITION, generate).expect("a key");
         let encrypt = |bytes: usize| Encrypt {
             key: key.clone(),

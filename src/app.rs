@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix::ArbiterHandle;
-use firmware_sim::{Command, DevicePublicKey, DeviceSign, Machine, PartitionId, ReEncrypt, State};
+use firmware_sim::{
+    Command, DevicePublicKey, DeviceSign, GenerateKey, Machine, PartitionId, ReEncrypt, State, WrappedKey,
+};
 use tokio::sync::Semaphore;
 
 pub use crate::actors::Wrapping;
@@ -76,7 +78,7 @@ impl App {
         let engines = std::thread::available_parallelism().map_or(1, usize::from);
         let idle = Duration::from_secs(config.keepers.idle_seconds);
         Self {
-            machine: CipherMachine::start(machine, engines),
+            machine: CipherMachine::start(machine, engines, config.import.spare_wrapping_keys),
             keys: Keepers::new(&store, arbiter.clone(), idle),
             credentials: Keepers::new(&store, arbiter.clone(), idle),
             access_points: Keepers::new(&store, arbiter.clone(), idle),
@@ -118,15 +120,25 @@ impl App {
         self.machine.make(self.running_partition(instance)?, command, held).await
     }
 
-    /// Encrypts a frame of one service anew in another or the same one, if both run.
-    pub fn re_encrypt(
+    /// Makes a key version in the partition of a service, if the service runs; it must be stored under the right that comes
+    /// with it.
+    pub async fn generate_for(
+        &self,
+        instance: InstanceId,
+        command: GenerateKey,
+    ) -> Result<(WrappedKey, Wrapping)> {
+        self.machine.generate(self.running_partition(instance)?, command).await
+    }
+
+    /// Encrypts a ciphertext of one service anew in another or the same one, if both run.
+    pub async fn re_encrypt(
         &self,
         source: InstanceId,
         destination: InstanceId,
         command: ReEncrypt,
     ) -> Result<Vec<u8>> {
         let (source, destination) = (self.running_partition(source)?, self.running_partition(destination)?);
-        Ok(self.machine.device().re_encrypt(source, destination, command)?)
+        self.machine.re_encrypt(source, destination, command).await
     }
 
     fn running_partition(&self, instance: InstanceId) -> Result<PartitionId> {

@@ -90,7 +90,8 @@ operations! {
     ops::alias::DeleteAlias: "deleteAlias" ["/keyName/deleteAlias"] "kms:cmk:deleteAlias" Write KeyWrite BOTH Tenant "删除别名" "Delete alias";
     ops::alias::ListAlias: "listAlias" ["/keyName/listAlias"] "kms:cmk:listAlias" Read KeyRead BOTH Tenant "查询别名列表" "List aliases";
     ops::alias::ListAliasByUuid: "listAliasByUuid" ["/keyName/listAliasByUuid"] "kms:cmk:listAliasByUuid" Read KeyRead BOTH Tenant "查询密钥的别名" "List aliases of key";
-    // contract 5.3; cron submits it
+    // contract 5.3; cron submits rotateDueKey
+    ops::rotation::CreateKeyVersion: "createKeyVersion" ["/versionControl/createKeyVersion"] "kms:cmk:createVersion" Write KeyWrite BOTH Tenant "创建密钥版本" "Create key version";
     ops::rotation::RotateDueKey: "rotateDueKey" [] "kms:cmk:rotate" Write Unlimited INTERNAL Tenant "自动轮转" "Rotate due key";
     // contract 5.5; "/get/…", "/cmManage/…" and the lower-case c of "certificatecompute" are the published paths
     ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Tenant "加密" "Encrypt";
@@ -102,6 +103,12 @@ operations! {
     ops::integrity::HmacCompute: "hmaccompute" ["/get/hmaccompute"] "kms:cmk:hmaccompute" Write Integrity BOTH Tenant "计算消息认证码" "Compute HMAC-SM3";
     ops::integrity::MessageDigest: "messageDigest" ["/get/messageDigest"] "kms:cmk:messageDigest" Write Integrity BOTH Tenant "计算消息摘要" "Compute SM3 digest";
     ops::random::GetRandom: "getRandom" ["/certificatecompute/getRandom", "/certificateCompute/getRandom"] "kms:cert:getRandom" Write Random BOTH Tenant "获取随机数" "Get random bytes";
+    // contract 5.6
+    ops::asymmetric::AsymmetricSign: "asymmetricSign" ["/asymmetric/asymmetricSign"] "kms:cmk:asymmetricSign" Write Asymmetric BOTH Tenant "非对称签名" "Sign digest";
+    ops::asymmetric::AsymmetricVerify: "asymmetricVerify" ["/asymmetric/asymmetricVerify"] "kms:cmk:asymmetricVerify" Write Asymmetric BOTH Tenant "非对称验签" "Verify signature";
+    ops::asymmetric::AsymmetricEncrypt: "asymmetricEncrypt" ["/asymmetric/asymmetricEncrypt"] "kms:cmk:asymmetricEncrypt" Write Asymmetric BOTH Tenant "非对称加密" "Encrypt with public key";
+    ops::asymmetric::AsymmetricDecrypt: "asymmetricDecrypt" ["/asymmetric/asymmetricDecrypt"] "kms:cmk:asymmetricDecrypt" Write Asymmetric BOTH Tenant "非对称解密" "Decrypt with private key";
+    ops::asymmetric::GetPublicKey: "getPublicKey" ["/asymmetric/getPublicKey"] "kms:cmk:getPublicKey" Write Asymmetric BOTH Tenant "获取公钥" "Get public key";
     // contract 5.10
     ops::access_point::ListApplicationAccessPoint: "listApplicationAccessPoint" ["/accessPoint/listApplicationAccessPoint"] "kms:accessPoint:listApplicationAccessPoint" Read OtherRead OPENAPI Tenant "查询应用接入点" "List access points";
     ops::access_point::ListAllUri: "listAllUri" ["/accessPoint/listAllUri"] "kms:accessPoint:listAllUri" Read OtherRead OPENAPI Tenant "查询全部接口" "List operations of access points";

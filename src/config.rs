@@ -36,6 +36,7 @@ pub struct Config {
     pub keepers: Keepers,
     pub cron: Cron,
     pub quota: Quota,
+    pub import: Import,
     pub log: Log,
     pub rates: Rates,
 }
@@ -211,6 +212,14 @@ pub struct Quota {
     pub asymmetric_versions_per_account: u64,
 }
 
+/// Imports of key material.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Import {
+    pub spare_wrapping_keys: usize,
+}
+
 /// The log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -284,6 +293,7 @@ impl Config {
                 0,
                 1_000_000_000,
             ),
+            ("import.spare_wrapping_keys", config.import.spare_wrapping_keys as u64, 0, 1000),
         ];
         for (name, value, least, most) in bounds {
             if !(least..=most).contains(&value) {

@@ -12,6 +12,7 @@ use crate::alg::sha256::MacKey;
 use crate::fault::Fault;
 use crate::frame::FrameKey;
 use crate::identity::{Custody, KeyName, PartitionId, Purpose};
+use crate::key_pair::KeyPair;
 use crate::material::Material;
 use crate::wrapped::{WrappedHeader, WrappedKey};
 
@@ -23,6 +24,7 @@ pub(crate) enum Parsed {
     Aes256(Material),
     Sm4(Material),
     Credential(MacKey),
+    Pair(Box<KeyPair>),
 }
 
 /// An unwrapped key with the header that was authenticated with it.
@@ -47,7 +49,9 @@ impl OpenKey {
         match (self.header.purpose, &self.parsed) {
             (Purpose::Cipher, Parsed::Aes256(material)) => Ok(FrameKey::Aes256(material)),
             (Purpose::Cipher, Parsed::Sm4(material)) => Ok(FrameKey::Sm4(material)),
-            (Purpose::Authenticate, _) | (Purpose::Cipher, Parsed::Credential(_)) => Err(Fault::WrongPurpose),
+            (_, Parsed::Aes256(_) | Parsed::Sm4(_) | Parsed::Credential(_) | Parsed::Pair(_)) => {
+                Err(Fault::WrongPurpose)
+            }
         }
     }
 
@@ -55,9 +59,17 @@ impl OpenKey {
     pub(crate) fn credential(&self) -> Result<&MacKey, Fault> {
         match (self.header.purpose, &self.parsed) {
             (Purpose::Authenticate, Parsed::Credential(key)) => Ok(key),
-            (Purpose::Cipher, _) | (Purpose::Authenticate, Parsed::Aes256(_) | Parsed::Sm4(_)) => {
+            (_, Parsed::Aes256(_) | Parsed::Sm4(_) | Parsed::Credential(_) | Parsed::Pair(_)) => {
                 Err(Fault::WrongPurpose)
             }
+        }
+    }
+
+    /// The key as a key pair; it knows its authenticated purpose itself.
+    pub(crate) fn pair(&self) -> Result<&KeyPair, Fault> {
+        match &self.parsed {
+            Parsed::Pair(pair) => Ok(pair),
+            Parsed::Aes256(_) | Parsed::Sm4(_) | Parsed::Credential(_) => Err(Fault::WrongPurpose),
         }
     }
 }
@@ -122,7 +134,7 @@ mod tests {
             generation: 1,
             name: KeyName { key: id, version: id },
             algorithm: Algorithm::Aes256,
-            purpose: Algorithm::Aes256.purpose(),
+            purpose: Purpose::Cipher,
             exportable: false,
         };
         let wrapped = WrappedKey::join(&header, &[fill; 12], &[fill; 32], &[fill; 16]);

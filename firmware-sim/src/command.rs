@@ -11,6 +11,8 @@ pub enum Lane {
     Inline,
     /// In the pool: it takes longer, or is rare enough to queue.
     Engine,
+    /// Behind all others, at low priority: it takes a large part of a second.
+    Slow,
 }
 
 pub(crate) mod sealed {
@@ -26,6 +28,10 @@ pub trait Command: sealed::Sealed + Send + 'static {
     const LANE: Lane;
     /// Whether the reply holds a new key: then the service must keep rolls of the wrapping key away until it has stored it.
     const MAKES_KEY: bool = false;
+    /// As [`Command::LANE`], where that depends on what is asked for.
+    fn lane(&self) -> Lane {
+        Self::LANE
+    }
     /// Runs it with the keys of one partition.
     fn execute(self, partition: &Partition) -> Result<Self::Reply, Fault>;
 }

@@ -20,6 +20,12 @@ pub enum Fault {
     WrongPurpose,
     /// The algorithm is not one this command makes keys for.
     WrongAlgorithm,
+    /// A public key from outside is none of the form and kind that was asked for.
+    InvalidPublicKey,
+    /// What was imported does not unwrap, has another length than the key, or is not what was imported first: one fault for all.
+    InvalidKeyMaterial,
+    /// No wrapping key for an import is ready.
+    NoSpareKey,
     /// No partition has this id.
     NoSuchPartition,
     /// The named limit is exceeded, or the named part is empty.
@@ -59,6 +65,9 @@ impl fmt::Display for Fault {
             Self::RetiredGeneration => out.write_str("the generation that wrapped the key is erased"),
             Self::WrongPurpose => out.write_str("the key does not serve this purpose"),
             Self::WrongAlgorithm => out.write_str("the algorithm does not serve this command"),
+            Self::InvalidPublicKey => out.write_str("the public key is not usable"),
+            Self::InvalidKeyMaterial => out.write_str("the key material is not usable"),
+            Self::NoSpareKey => out.write_str("no wrapping key is ready"),
             Self::NoSuchPartition => out.write_str("no such partition"),
             Self::Limit(what) => write!(out, "{what} out of range"),
             Self::AlreadyInitialised => out.write_str("the cipher machine is initialised already"),
@@ -87,6 +96,9 @@ impl error::Error for Fault {
             | Self::RetiredGeneration
             | Self::WrongPurpose
             | Self::WrongAlgorithm
+            | Self::InvalidPublicKey
+            | Self::InvalidKeyMaterial
+            | Self::NoSpareKey
             | Self::NoSuchPartition
             | Self::Limit(_)
             | Self::AlreadyInitialised

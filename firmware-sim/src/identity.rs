@@ -54,6 +54,10 @@ pub enum Algorithm {
     Sm4,
     /// The secret of a credential, an HMAC-SHA-256 key.
     CredentialHmac,
+    /// RSA with a modulus of 2048 bits.
+    Rsa2048,
+    /// SM2, GB/T 32918.
+    Sm2,
 }
 
 impl Algorithm {
@@ -63,23 +67,28 @@ impl Algorithm {
             Self::Aes256 => "AES_256",
             Self::Sm4 => "Ctyun_SM4",
             Self::CredentialHmac => "CREDENTIAL_HMAC",
+            Self::Rsa2048 => "RSA_2048",
+            Self::Sm2 => "Ctyun_SM2",
         }
     }
 
-    /// Length of the clear key.
+    /// Length of the clear key; of RSA the two primes are kept.
     pub(crate) fn key_bytes(self) -> usize {
         match self {
-            Self::Aes256 => 32,
+            Self::Aes256 | Self::Sm2 => 32,
             Self::Sm4 => 16,
             Self::CredentialHmac => 64,
+            Self::Rsa2048 => 256,
         }
     }
 
-    /// The one purpose that keys of this algorithm have.
-    pub(crate) fn purpose(self) -> Purpose {
+    /// Whether keys of this algorithm may have a purpose.
+    pub(crate) fn serves(self, purpose: Purpose) -> bool {
         match self {
-            Self::Aes256 | Self::Sm4 => Purpose::Cipher,
-            Self::CredentialHmac => Purpose::Authenticate,
+            Self::Aes256 | Self::Sm4 => purpose == Purpose::Cipher,
+            Self::CredentialHmac => purpose == Purpose::Authenticate,
+            Self::Rsa2048 => matches!(purpose, Purpose::Sign | Purpose::Decrypt | Purpose::Unwrap),
+            Self::Sm2 => matches!(purpose, Purpose::Sign | Purpose::Decrypt),
         }
     }
 
@@ -88,6 +97,8 @@ impl Algorithm {
             Self::Aes256 => 1,
             Self::Sm4 => 2,
             Self::CredentialHmac => 3,
+            Self::Rsa2048 => 4,
+            Self::Sm2 => 5,
         }
     }
 
@@ -96,6 +107,8 @@ impl Algorithm {
             1 => Some(Self::Aes256),
             2 => Some(Self::Sm4),
             3 => Some(Self::CredentialHmac),
+            4 => Some(Self::Rsa2048),
+            5 => Some(Self::Sm2),
             _ => None,
         }
     }
@@ -108,6 +121,12 @@ pub enum Purpose {
     Cipher,
     /// Computes request signatures (contract section 2).
     Authenticate,
+    /// Signs, its public half verifies (contract section 5.6).
+    Sign,
+    /// Decrypts, its public half encrypts (contract section 5.6).
+    Decrypt,
+    /// Unwraps key material that is imported (contract section 5.4).
+    Unwrap,
 }
 
 impl Purpose {
@@ -115,6 +134,9 @@ impl Purpose {
         match self {
             Self::Cipher => 1,
             Self::Authenticate => 2,
+            Self::Sign => 3,
+            Self::Decrypt => 4,
+            Self::Unwrap => 5,
         }
     }
 
@@ -122,6 +144,9 @@ impl Purpose {
         match code {
             1 => Some(Self::Cipher),
             2 => Some(Self::Authenticate),
+            3 => Some(Self::Sign),
+            4 => Some(Self::Decrypt),
+            5 => Some(Self::Unwrap),
             _ => None,
         }
     }

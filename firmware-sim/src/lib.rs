@@ -78,40 +78,51 @@ mod fault;
 mod frame;
 mod health;
 mod identity;
+mod key_pair;
 mod known_answers;
 mod machine;
 mod material;
 mod pairwise;
 mod partition;
 mod root_key;
+mod scheme;
 mod sealed_file;
 mod selftest;
 mod shared;
 mod slots;
 mod software_root;
+mod spare;
 mod wrapped;
 
 pub use crate::command::{Command, Lane};
+pub use crate::commands::asymmetric::{
+    AsymmetricDecrypt, AsymmetricEncrypt, AsymmetricSign, AsymmetricVerify, GetPublicKey,
+};
 pub use crate::commands::credential::{CredentialMac, GenerateCredential, MAC_MESSAGES_MAX};
 pub use crate::commands::data_key::{DATA_KEY_BYTES_MAX, GenerateDataKey, GenerateDataKeyWithoutPlaintext};
 pub use crate::commands::device::{
     DevicePublicKey, DeviceSign, SIGNED_MESSAGE_BYTES_MAX, is_device_signature,
 };
 pub use crate::commands::digest::DigestSm3;
+pub use crate::commands::export::{ExportDataKey, GenerateAndExportDataKey};
+pub use crate::commands::import::{Binding, ImportKey, Imported, MakeSpareKey, TakeSpareKey};
 pub use crate::commands::keys::{GenerateKey, Rewrap};
 pub use crate::commands::mac::HmacSm3;
 pub use crate::commands::random::{RANDOM_BYTES_MAX, Random};
+pub use crate::commands::re_encrypt::{ReEncrypt, Source};
 pub use crate::commands::storage::{Open, PLACE_BYTES_MAX, SEALED_PLAINTEXT_BYTES_MAX, Seal};
-pub use crate::commands::symmetric::{Decrypt, Encrypt, MeasureFrame, ReEncrypt};
+pub use crate::commands::symmetric::{Decrypt, Encrypt, MeasureFrame};
 pub use crate::directories::Directories;
 pub use crate::entropy::{Entropy, EntropyFailed};
 pub use crate::fault::Fault;
 pub use crate::frame::{ACCOUNT_BYTES_MAX, CONTEXT_BYTES_MAX, Frame, PLAINTEXT_BYTES_MAX};
 pub use crate::identity::{Algorithm, Custody, KeyName, PartitionId, Purpose};
+pub use crate::key_pair::RecipientKey;
 pub use crate::machine::{Machine, Options};
 pub use crate::material::Released;
 pub use crate::partition::Partition;
 pub use crate::root_key::PARTITIONS_MAX;
+pub use crate::scheme::{DIGEST_BYTES, EncryptionScheme, ImportScheme, SignatureScheme};
 pub use crate::selftest::self_tests;
 pub use crate::shared::State;
 pub use crate::wrapped::{WrappedHeader, WrappedKey};

@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use foldhash::{HashMap, HashMapExt as _};
 
 use crate::command::Command;
-use crate::commands::symmetric::ReEncrypt;
+use crate::commands::re_encrypt::ReEncrypt;
 use crate::custody;
 use crate::directories::Directories;
 use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::identity::PartitionId;
+use crate::material::Material;
 use crate::pairwise;
 use crate::partition::{DeviceKeys, Partition};
 use crate::root_key::Roots;
@@ -138,6 +139,7 @@ impl Machine {
     fn start_with(&self, place: &mut Option<Roots>, opened: Roots, slots: Slots) -> Result<(), Fault> {
         pairwise::check_sm2(&self.shared, &slots.signing)?;
         custody::settle(&self.directories, self.shared.entropy(), self.is_attended())?;
+        let storage_domain = Material::copy_of(slots.storage_domain.expose());
         let device = Arc::new(DeviceKeys::new(slots));
         // A partition known to one custody only was being made when the machine stopped. It serves nobody until
         // create_partition is asked again and completes it.
@@ -154,7 +156,7 @@ impl Machine {
         }
         *self.partitions.write().unwrap_or_else(PoisonError::into_inner) = partitions;
         *place = Some(opened);
-        self.shared.start()
+        self.shared.start(&storage_domain)
     }
 
     fn lock_roots(&self) -> MutexGuard<'_, Option<Roots>> {
@@ -211,8 +213,8 @@ impl Machine {
         })
     }
 
-    /// Moves what a frame holds from one partition to another, on the calling thread. It is the only command that sees two
-    /// partitions, and it answers nothing but a frame of the account that the first one was bound to.
+    /// Moves what a ciphertext holds from one partition to another, on the calling thread. It is the only command that sees
+    /// two partitions, and it answers nothing but a frame of one account.
     pub fn re_encrypt(
         &self,
         source: PartitionId,

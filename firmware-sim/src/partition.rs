@@ -12,7 +12,8 @@ use crate::alg::{NONCE_BYTES, sm2};
 use crate::cache::{OpenKey, Parsed};
 use crate::entropy::Entropy;
 use crate::fault::Fault;
-use crate::identity::{Algorithm, Custody, KeyName, PartitionId};
+use crate::identity::{Algorithm, Custody, KeyName, PartitionId, Purpose};
+use crate::key_pair::KeyPair;
 use crate::material::Material;
 use crate::shared::{Shared, State};
 use crate::slots::Slots;
@@ -111,6 +112,10 @@ impl Partition {
         self.shared.entropy()
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The cipher of the storage domain; the device's partition alone has one.
     pub(crate) fn storage_domain(&self) -> Result<&Sealer, Fault> {
         self.device.as_ref().map(|device| &device.storage_domain).ok_or(Fault::WrongPurpose)
@@ -126,11 +131,12 @@ impl Partition {
         &self,
         name: KeyName,
         algorithm: Algorithm,
+        purpose: Purpose,
         custody: Custody,
         material: &Material,
     ) -> Result<WrappedKey, Fault> {
+        assert!(algorithm.serves(purpose), "commands check what a key is for");
         let generation = self.generations(custody).newest.generation;
-        let purpose = algorithm.purpose();
         let header = WrappedHeader {
             partition: self.id,
             custody,
@@ -187,6 +193,10 @@ impl Partition {
             Algorithm::Aes256 => Parsed::Aes256(material),
             Algorithm::Sm4 => Parsed::Sm4(material),
             Algorithm::CredentialHmac => Parsed::Credential(MacKey::new(material.expose())),
+            Algorithm::Rsa2048 | Algorithm::Sm2 => {
+                let pair = KeyPair::open(header.algorithm, header.purpose, material);
+                Parsed::Pair(Box::new(pair.map_err(|_| Fault::InvalidWrappedKey)?))
+            }
         };
         let key = Arc::new(OpenKey::new(wrapped.clone(), header, parsed));
         self.shared.cache.insert(key.clone());

@@ -13,7 +13,14 @@ use crate::known_answers::KNOWN_ANSWERS;
 use crate::{pairwise, partition};
 
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
-    let later = [health::REPETITION, health::PROPORTION, health::BLOCK, pairwise::SM2, partition::REOPENING];
+    let later = [
+        health::REPETITION,
+        health::PROPORTION,
+        health::BLOCK,
+        pairwise::SM2,
+        pairwise::RSA,
+        partition::REOPENING,
+    ];
     KNOWN_ANSWERS.iter().map(|test| test.name).chain([health::START_UP]).chain(later).collect()
 });
 

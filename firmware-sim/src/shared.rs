@@ -6,11 +6,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use zeroize::Zeroize;
 
+use crate::alg::hkdf;
+use crate::alg::sha256::MacKey;
 use crate::cache::KeyCache;
+use crate::commands::import::Binding;
 use crate::entropy::{Entropy, EntropyFailed};
 use crate::fault::Fault;
 use crate::health::Health;
+use crate::identity::Algorithm;
+use crate::material::Material;
 use crate::selftest;
+use crate::spare::Spare;
 
 /// Whether the machine answers commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +29,9 @@ pub enum State {
     Error,
 }
 
+/// Label under which the key of the bindings is derived.
+const BINDINGS_LABEL: &[u8] = b"yaoku imported key material";
+
 const LOCKED: u8 = 0;
 const OPERATIONAL: u8 = 1;
 const ERROR: u8 = 2;
@@ -32,6 +41,9 @@ pub(crate) struct Shared {
     source: Arc<dyn Entropy>,
     health: Mutex<Health>,
     pub(crate) cache: KeyCache,
+    pub(crate) spare: Spare,
+    /// The key of the MACs that bind imported material; there once the machine has started.
+    bindings: OnceLock<MacKey>,
     state: AtomicU8,
     failed: OnceLock<&'static str>,
     corrupt: Option<&'static str>,
@@ -44,6 +56,8 @@ impl Shared {
             source,
             health: Mutex::new(Health::new(corrupt)),
             cache: KeyCache::new(),
+            spare: Spare::default(),
+            bindings: OnceLock::new(),
             state: AtomicU8::new(LOCKED),
             failed: OnceLock::new(),
             corrupt,
@@ -81,8 +95,24 @@ impl Shared {
         self.failed.get().copied()
     }
 
+    /// The MAC that binds imported material to a key for good. Its own key hangs from the storage domain, which no roll of a
+    /// wrapping key changes; without that key nobody can try out materials.
+    pub(crate) fn binding(
+        &self,
+        key: &[u8; 16],
+        algorithm: Algorithm,
+        material: &Material,
+    ) -> Result<Binding, Fault> {
+        let mac = self.bindings.get().ok_or(Fault::NotOperational)?;
+        let message = Material::copy_of(&[key.as_slice(), &[algorithm.code()], material.expose()].concat());
+        Ok(mac.mac(message.expose()))
+    }
+
     /// Lets commands run, unless the machine has failed meanwhile.
-    pub(crate) fn start(&self) -> Result<(), Fault> {
+    pub(crate) fn start(&self, storage_domain: &Material) -> Result<(), Fault> {
+        let mut key = Material::copy_of(&[0; 32]);
+        hkdf::sha256(storage_domain.expose(), None, &[BINDINGS_LABEL], key.expose_mut());
+        self.bindings.get_or_init(|| MacKey::new(key.expose()));
         match self.state.compare_exchange(LOCKED, OPERATIONAL, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) | Err(OPERATIONAL) => Ok(()),
             Err(_) => Err(Fault::NotOperational),
@@ -95,6 +125,7 @@ impl Shared {
         let _ = self.failed.set(test);
         self.state.store(ERROR, Ordering::Release);
         self.cache.clear();
+        self.spare.clear();
         Fault::NotOperational
     }
 }

@@ -50,7 +50,7 @@ impl WrappedHeader {
         out
     }
 
-    /// Reads a header that fits itself: known codes, and the purpose that its algorithm has.
+    /// Reads a header that fits itself: known codes, and a purpose that its algorithm may have.
     fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         if bytes[..4] != MAGIC || bytes[4] != FORMAT {
             return None;
@@ -68,7 +68,7 @@ impl WrappedHeader {
                 _ => return None,
             },
         };
-        let fits = header.generation > 0 && header.purpose == header.algorithm.purpose();
+        let fits = header.generation > 0 && header.algorithm.serves(header.purpose);
         fits.then_some(header)
     }
 }
@@ -88,11 +88,11 @@ fn field<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
 //          22   4  generation of the wrapping key, from 1
 //          26  16  key id
 //          42  16  key version id
-//          58   1  algorithm: 1 AES_256, 2 Ctyun_SM4, 3 secret of a credential
-//          59   1  purpose: 1 cipher, 2 authenticate
+//          58   1  algorithm: 1 AES_256, 2 Ctyun_SM4, 3 secret of a credential, 4 RSA_2048, 5 Ctyun_SM2
+//          59   1  purpose: 1 cipher, 2 authenticate, 3 sign, 4 decrypt, 5 unwrap
 //          60   1  exportable: 0 or 1
 //          61  12  nonce
-//          73   n  encrypted key: 32, 16 or 64 bytes by algorithm
+//          73   n  encrypted key: 32, 16, 64, 256 or 32 bytes by algorithm
 //        73+n  16  tag
 //
 // AES-256-GCM-SIV under the wrapping key; bytes 0 to 60 are its associated data.

@@ -1,30 +1,47 @@
 //! The cipher machine as operations see it: short commands run on the calling thread, long ones in a pool of engines,
-//! each a thread of its own. A command that panics is a fault, never the end of an engine. It also keeps new keys and
-//! rolls of wrapping keys apart, so that no key is lost to a roll.
+//! each a thread of its own, and those that make RSA keys on one thread that gives way to all others. A command that panics is
+//! a fault, never the end of an engine. It also keeps new keys and rolls of wrapping keys apart, so that no key is lost to a
+//! roll.
 
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Handler, Message, SyncArbiter, SyncContext};
-use firmware_sim::{Command, Fault, Lane, Machine, PartitionId};
+use firmware_sim::{
+    Command, Fault, GenerateKey, Lane, Machine, MakeSpareKey, PartitionId, ReEncrypt, Rewrap, WrappedKey,
+};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore, oneshot};
 
 use crate::error::{Error, Result};
 
 /// Commands that wait for an engine at most.
 const WAITING_MAX: usize = 256;
+/// Commands that wait for the slow lane at most: some seconds.
+const SLOW_WAITING_MAX: usize = 64;
+/// The priority of the slow lane: it runs while nobody else wants to.
+const SLOW_NICE: i32 = 19;
 
 /// One device; cheap to clone.
 #[derive(Clone)]
 pub struct CipherMachine {
     device: Arc<Machine>,
-    engines: Addr<Engine>,
-    waiting: Arc<Semaphore>,
+    engines: Queue,
+    slow: Queue,
+    /// Wrapping keys for imports that are kept ready.
+    spare: usize,
     /// Held shared while a new key is made and stored, and alone while a roll begins.
     wrapping: Arc<RwLock<()>>,
 }
 
 /// The right to make keys, see [`CipherMachine::wrapping`].
 pub struct Wrapping(#[expect(dead_code, reason = "held, not read")] OwnedRwLockReadGuard<()>);
+
+/// Engine threads, and the places of those who wait for one.
+#[derive(Clone)]
+struct Queue {
+    engines: Addr<Engine>,
+    waiting: Arc<Semaphore>,
+    most: usize,
+}
 
 struct Engine(Arc<Machine>);
 
@@ -46,11 +63,26 @@ impl Handler<Job> for Engine {
 }
 
 impl CipherMachine {
-    /// Starts `engines` engine threads over a device. Must be called where actix runs.
-    pub fn start(device: Arc<Machine>, engines: usize) -> Self {
+    /// Starts `engines` engine threads over a device, and keeps `spare` wrapping keys for imports ready. Must be called where
+    /// actix runs.
+    pub fn start(device: Arc<Machine>, engines: usize, spare: usize) -> Self {
         let pool = Arc::clone(&device);
-        let engines = SyncArbiter::start(engines.max(1), move || Engine(Arc::clone(&pool)));
-        Self { device, engines, waiting: Arc::new(Semaphore::new(WAITING_MAX)), wrapping: Arc::default() }
+        let fast = SyncArbiter::start(engines.max(1), move || Engine(Arc::clone(&pool)));
+        let lane = Arc::clone(&device);
+        let slow = SyncArbiter::start(1, move || {
+            // Of this thread alone. Giving way more needs no right, and a lane that does not is only less polite.
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), SLOW_NICE);
+            Engine(Arc::clone(&lane))
+        });
+        let machine = Self {
+            device,
+            engines: Queue::new(fast, WAITING_MAX),
+            slow: Queue::new(slow, SLOW_WAITING_MAX),
+            spare,
+            wrapping: Arc::default(),
+        };
+        machine.make_spare(spare);
+        machine
     }
 
     /// The device itself, for what is neither a command nor secret: its state and figures.
@@ -60,7 +92,7 @@ impl CipherMachine {
 
     /// Commands that wait for an engine or run on one.
     pub fn jobs(&self) -> usize {
-        WAITING_MAX - self.waiting.available_permits()
+        self.engines.jobs() + self.slow.jobs()
     }
 
     /// Runs a command where its lane says. Commands that make keys do not compile here, see [`CipherMachine::make`].
@@ -85,22 +117,71 @@ impl CipherMachine {
         self.dispatch(partition, command).await
     }
 
+    /// Makes a key version, and answers it with the right under which it must be stored. An RSA key takes a large part of a
+    /// second, for which no roll should wait: if one begins meanwhile, the new key is wrapped anew.
+    pub async fn generate(
+        &self,
+        partition: PartitionId,
+        command: GenerateKey,
+    ) -> Result<(WrappedKey, Wrapping)> {
+        match command.lane() {
+            Lane::Inline | Lane::Engine => {
+                let held = self.wrapping().await;
+                Ok((self.make(partition, command, &held).await?, held))
+            }
+            Lane::Slow => {
+                let key = self.dispatch(partition, command).await?;
+                let held = self.wrapping().await;
+                Ok((self.run(partition, Rewrap { key }).await?, held))
+            }
+        }
+    }
+
+    /// Has the slow lane make so many more wrapping keys for imports, up to as many as are kept ready.
+    pub fn make_spare(&self, count: usize) {
+        let most = self.spare;
+        for _ in 0..count.min(most) {
+            self.slow.engines.do_send(Job(Box::new(move |device| {
+                // Nobody waits; a machine that does not work says so where somebody does.
+                let _ = device.run(PartitionId::DEVICE, MakeSpareKey { most });
+            })));
+        }
+    }
+
     async fn dispatch<C: Command>(&self, partition: PartitionId, command: C) -> Result<C::Reply> {
-        match C::LANE {
-            Lane::Inline => self.device.run(partition, command).map_err(Error::from),
-            // Boxed, so that short commands do not carry the long way's state.
-            Lane::Engine => Box::pin(self.on_engine(move |device| device.run(partition, command))).await,
+        let queue = match command.lane() {
+            Lane::Inline => return self.device.run(partition, command).map_err(Error::from),
+            Lane::Engine => &self.engines,
+            Lane::Slow => &self.slow,
+        };
+        // Boxed, so that short commands do not carry the long way's state.
+        Box::pin(queue.run(move |device| device.run(partition, command))).await
+    }
+
+    /// Encrypts a ciphertext anew, see [`Machine::re_encrypt`].
+    pub async fn re_encrypt(
+        &self,
+        source: PartitionId,
+        destination: PartitionId,
+        command: ReEncrypt,
+    ) -> Result<Vec<u8>> {
+        match command.lane() {
+            Lane::Inline => Ok(self.device.re_encrypt(source, destination, command)?),
+            Lane::Engine | Lane::Slow => {
+                let work = move |device: &Machine| device.re_encrypt(source, destination, command);
+                Box::pin(self.engines.run(work)).await
+            }
         }
     }
 
     /// Makes a partition, durably. Making one that exists changes nothing.
     pub async fn create_partition(&self, partition: PartitionId) -> Result<()> {
-        self.on_engine(move |device| device.create_partition(partition)).await
+        self.engines.run(move |device| device.create_partition(partition)).await
     }
 
     /// Runs the self-tests again; names what passed.
     pub async fn self_test(&self) -> Result<Vec<&'static str>> {
-        self.on_engine(Machine::self_test).await
+        self.engines.run(Machine::self_test).await
     }
 
     /// Begins to roll a partition's wrapping key, durably, and answers the new generation. Waits for the commits of keys
@@ -112,16 +193,26 @@ impl CipherMachine {
             drop(alone);
             generation
         };
-        self.on_engine(begin).await
+        self.engines.run(begin).await
     }
 
     /// Erases the old generation of a partition whose wrapping key rolls. The caller has proven that nothing is left
     /// under it.
     pub async fn finish_roll(&self, partition: PartitionId) -> Result<()> {
-        self.on_engine(move |device| device.finish_roll(partition)).await
+        self.engines.run(move |device| device.finish_roll(partition)).await
+    }
+}
+
+impl Queue {
+    fn new(engines: Addr<Engine>, most: usize) -> Self {
+        Self { engines, waiting: Arc::new(Semaphore::new(most)), most }
     }
 
-    async fn on_engine<T: Send + 'static>(
+    fn jobs(&self) -> usize {
+        self.most - self.waiting.available_permits()
+    }
+
+    async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Machine) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
@@ -148,6 +239,14 @@ impl From<Fault> for Error {
             ),
             Fault::RetiredGeneration => Self::Unavailable("the key was just wrapped anew; retry"),
             Fault::Locked => Self::Unavailable("the cipher machine is locked; an operator unlocks it"),
+            Fault::InvalidPublicKey => Self::invalid(
+                "publicKeyBlob",
+                "must be the SubjectPublicKeyInfo of an RSA key of 2048 bits or of an SM2 key, as DER or PEM",
+            ),
+            Fault::InvalidKeyMaterial => Self::InvalidKeyMaterial,
+            Fault::NoSpareKey => {
+                Self::Unavailable("wrapping keys for imports are being made; retry in a moment")
+            }
             fault @ (Fault::InvalidWrappedKey
             | Fault::WrongPurpose
             | Fault::WrongAlgorithm

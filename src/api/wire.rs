@@ -17,6 +17,9 @@ use crate::env::Timestamp;
 const BASE64: &str =
     "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)$";
 
+/// Form of [`Digest`].
+const DIGEST: &str = "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$";
+
 /// Bytes as standard Base64 with padding, one line; never empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Base64Bytes(pub Vec<u8>);
@@ -54,6 +57,41 @@ impl JsonSchema for Base64Bytes {
         json_schema!({
             "type": "string", "contentEncoding": "base64", "pattern": BASE64, "examples": ["SGVsbG8gd29ybGQ="],
             "description": "Bytes as standard Base64 with padding, one line.",
+        })
+    }
+}
+
+/// A digest to sign or to verify: 32 bytes as standard Base64.
+#[derive(Clone, Debug)]
+pub struct Digest(pub [u8; 32]);
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let bytes = decode(from)?.try_into();
+        bytes.map(Self).map_err(|_| de::Error::custom("must have 32 bytes"))
+    }
+}
+
+impl JsonSchema for Digest {
+    fn schema_name() -> Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "contentEncoding": "base64", "pattern": DIGEST,
+            "examples": ["ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="],
+            "description": "32 bytes as standard Base64.",
         })
     }
 }

@@ -107,6 +107,7 @@ fn rate_class(class: RateClass) -> &'static str {
         RateClass::KeyRead => "key_read",
         RateClass::KeyWrite => "key_write",
         RateClass::Symmetric => "symmetric",
+        RateClass::Asymmetric => "asymmetric",
         RateClass::Integrity => "integrity",
         RateClass::Random => "random",
         RateClass::OtherRead => "other_read",

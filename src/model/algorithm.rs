@@ -1,6 +1,6 @@
 //! Key specs, usages, levels and origins with their wire names (contract section 1.1), and which of them go together.
 
-use firmware_sim::{Algorithm, Custody};
+use firmware_sim::{Algorithm, Custody, EncryptionScheme, ImportScheme, Purpose, SignatureScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,82 @@ pub enum ImportAlgorithm {
     OaepSha256,
 }
 
+impl ImportAlgorithm {
+    /// The cipher machine's name for it.
+    pub fn scheme(self) -> ImportScheme {
+        match self {
+            Self::Pkcs1v15 => ImportScheme::Pkcs1,
+            Self::OaepSha1 => ImportScheme::OaepSha1,
+            Self::OaepSha256 => ImportScheme::OaepSha256,
+        }
+    }
+}
+
+impl EncryptionAlgorithm {
+    /// The cipher machine's name for it.
+    pub fn scheme(self) -> EncryptionScheme {
+        match self {
+            Self::OaepSha256 => EncryptionScheme::OaepSha256,
+            Self::OaepSha1 => EncryptionScheme::OaepSha1,
+            Self::Sm2 => EncryptionScheme::Sm2,
+        }
+    }
+
+    /// Refuses an algorithm that keys of this spec do not work with.
+    pub fn check(self, spec: KeySpec) -> Result<()> {
+        check_fits(self.scheme().algorithm(), spec)
+    }
+
+    /// Refuses a plaintext that does not fit (contract section 1.2).
+    pub fn check_plaintext(self, bytes: usize) -> Result<()> {
+        let (most, why) = match self {
+            Self::OaepSha256 => (190, "must have 1 to 190 bytes with RSAES_OAEP_SHA_256"),
+            Self::OaepSha1 => (214, "must have 1 to 214 bytes with RSAES_OAEP_SHA_1"),
+            Self::Sm2 => (6047, "must have 1 to 6047 bytes with SM2PKE"),
+        };
+        if (1..=most).contains(&bytes) { Ok(()) } else { Err(Error::invalid("plaintext", why)) }
+    }
+}
+
+/// How an asymmetric key signs (contract section 1.1, sign algorithm).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SignatureAlgorithm {
+    /// RSA with PKCS#1 v1.5, SHA-256.
+    #[serde(rename = "RSA_PKCS1_SHA_256")]
+    Pkcs1Sha256,
+    /// RSA with PSS, SHA-256.
+    #[serde(rename = "RSA_PSS_SHA_256")]
+    PssSha256,
+    /// SM2, GB/T 32918.2.
+    #[serde(rename = "SM2DSA")]
+    Sm2,
+}
+
+impl SignatureAlgorithm {
+    /// The cipher machine's name for it.
+    pub fn scheme(self) -> SignatureScheme {
+        match self {
+            Self::Pkcs1Sha256 => SignatureScheme::RsaPkcs1Sha256,
+            Self::PssSha256 => SignatureScheme::RsaPssSha256,
+            Self::Sm2 => SignatureScheme::Sm2,
+        }
+    }
+
+    /// Refuses an algorithm that keys of this spec do not work with.
+    pub fn check(self, spec: KeySpec) -> Result<()> {
+        check_fits(self.scheme().algorithm(), spec)
+    }
+}
+
+fn check_fits(algorithm: Algorithm, spec: KeySpec) -> Result<()> {
+    match algorithm == spec.algorithm() {
+        true => Ok(()),
+        false => {
+            Err(Error::Unsupported("the algorithm is not one of this key: RSA keys take RSA…, SM2 keys SM2…"))
+        }
+    }
+}
+
 /// The size of a data key by name (contract section 5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 pub enum DataKeySpec {
@@ -128,14 +204,22 @@ impl KeySpec {
         }
     }
 
-    /// The cipher machine's algorithm. Asymmetric specs are refused until the machine offers them.
-    pub fn algorithm(self) -> Result<Algorithm> {
+    /// The cipher machine's algorithm.
+    pub fn algorithm(self) -> Algorithm {
         match self {
-            Self::Aes256 => Ok(Algorithm::Aes256),
-            Self::Sm4 => Ok(Algorithm::Sm4),
-            Self::Rsa2048 | Self::Sm2 => {
-                Err(Error::Unsupported("this version offers symmetric keys only: use AES_256 or Ctyun_SM4"))
-            }
+            Self::Aes256 => Algorithm::Aes256,
+            Self::Sm4 => Algorithm::Sm4,
+            Self::Rsa2048 => Algorithm::Rsa2048,
+            Self::Sm2 => Algorithm::Sm2,
+        }
+    }
+
+    /// The cipher machine's purpose for keys of this spec and usage.
+    pub fn purpose(self, usage: KeyUsage) -> Purpose {
+        match (self, usage) {
+            (Self::Aes256 | Self::Sm4, _) => Purpose::Cipher,
+            (Self::Rsa2048 | Self::Sm2, KeyUsage::EncryptDecrypt) => Purpose::Decrypt,
+            (Self::Rsa2048 | Self::Sm2, KeyUsage::SignVerify) => Purpose::Sign,
         }
     }
 
@@ -156,6 +240,18 @@ impl KeySpec {
                 Err(Error::UnsupportedLevel("SM keys need the protection level HSM"))
             }
             Edition::Basic | Edition::Enterprise => Ok(()),
+        }
+    }
+}
+
+impl KeySpec {
+    /// Whether material of this spec may come from there (contract 5.1, createKey). Ctyun_SM4 from outside is an addition.
+    pub fn check_origin(self, origin: Origin) -> Result<()> {
+        match (origin, self) {
+            (Origin::CtyunKms, _) | (Origin::External, Self::Aes256 | Self::Sm4) => Ok(()),
+            (Origin::External, Self::Rsa2048 | Self::Sm2) => {
+                Err(Error::UnsupportedOrigin("only AES_256 and Ctyun_SM4 keys take material from outside"))
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::env::Timestamp;
 use crate::model::audit::Hash;
+use crate::model::pem;
 
 /// Signature with SM2 and SM3 under the default identity (GB/T 32918.2), r ‖ s.
 const SM2_SM3: &str = "SM2-SM3";
@@ -18,8 +19,6 @@ const SPKI_HEAD: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x81,
     0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d, 0x03, 0x42, 0x00,
 ];
-const PEM_BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
-const PEM_END: &str = "-----END PUBLIC KEY-----";
 
 /// The public key of a device: an uncompressed point, 65 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +32,12 @@ impl PublicKey {
 
     /// Reads a PEM SubjectPublicKeyInfo of an SM2 key.
     pub fn from_pem(text: &str) -> Option<Self> {
-        let (_, rest) = text.split_once(PEM_BEGIN)?;
-        let (body, _) = rest.split_once(PEM_END)?;
-        let body: String = body.split_ascii_whitespace().collect();
-        Self::from_point(STANDARD.decode(body).ok()?.strip_prefix(&SPKI_HEAD)?.to_vec())
+        Self::from_point(pem::decode(text)?.strip_prefix(&SPKI_HEAD)?.to_vec())
     }
 
     /// The key as PEM SubjectPublicKeyInfo, which openssl reads.
     pub fn to_pem(&self) -> String {
-        let body = STANDARD.encode([SPKI_HEAD.as_slice(), &self.0].concat());
-        let (first, second) = body.split_at(64);
-        format!("{PEM_BEGIN}\n{first}\n{second}\n{PEM_END}\n")
+        pem::encode(&[SPKI_HEAD.as_slice(), &self.0].concat())
     }
 
     /// Names the key in a list of signatures: the first 16 bytes of SM3 over the point, hexadecimal.

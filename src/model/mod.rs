@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod import;
 pub mod instance;
 pub mod key;
+pub mod pem;
 pub mod principal;
 pub mod rate;
 pub mod record;

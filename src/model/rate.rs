@@ -16,6 +16,8 @@ pub enum RateClass {
     KeyWrite,
     /// Symmetric work.
     Symmetric,
+    /// Work with key pairs.
+    Asymmetric,
     /// MACs and digests.
     Integrity,
     /// Random numbers.
@@ -50,6 +52,8 @@ pub struct Rates {
     pub key_write: Rate,
     /// See [`RateClass::Symmetric`].
     pub symmetric: Rate,
+    /// See [`RateClass::Asymmetric`].
+    pub asymmetric: Rate,
     /// See [`RateClass::Integrity`].
     pub integrity: Rate,
     /// See [`RateClass::Random`].
@@ -68,6 +72,7 @@ impl Rates {
             RateClass::KeyRead => Some(self.key_read),
             RateClass::KeyWrite => Some(self.key_write),
             RateClass::Symmetric => Some(self.symmetric),
+            RateClass::Asymmetric => Some(self.asymmetric),
             RateClass::Integrity => Some(self.integrity),
             RateClass::Random => Some(self.random),
             RateClass::OtherRead => Some(self.other_read),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Operation;
 use super::key_metadata::{KeyMetadata, NamedKey};
 use crate::api::{Call, Page, Target};
-use crate::app::App;
+use crate::app::{App, Wrapping};
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{InstanceId, KeyId, VersionId};
@@ -54,12 +54,51 @@ pub struct CreateKey {
 }
 
 impl CreateKey {
-    fn rotation(&self, call: &Call) -> Result<Rotation> {
+    fn rotation(&self, spec: KeySpec, origin: Origin, now: Timestamp) -> Result<Rotation> {
         match (self.enable_automatic_rotation, self.rotation_interval) {
             (false, _) => Ok(Rotation::Off),
+            (true, _) if origin == Origin::External => {
+                Err(Error::UnsupportedOrigin("a key with imported material cannot rotate"))
+            }
+            (true, _) if !spec.is_symmetric() => {
+                Err(Error::Unsupported("an asymmetric key cannot rotate by itself; see createKeyVersion"))
+            }
             (true, None) => Err(Error::MissingField("rotationInterval".into())),
-            (true, Some(period)) => Ok(Rotation::every(period, call.now)),
+            (true, Some(period)) => Ok(Rotation::every(period, now)),
         }
+    }
+}
+
+/// Makes a key version, with the right under which it must be stored.
+pub(super) async fn generate(
+    id: KeyId,
+    spec: KeySpec,
+    usage: KeyUsage,
+    level: ProtectionLevel,
+    instance: InstanceId,
+    call: &Call,
+    app: &App,
+) -> Result<(KeyVersion, Wrapping)> {
+    let version = VersionId::from_random(app.random()?);
+    let command = GenerateKey {
+        name: KeyName { key: *id.as_bytes(), version: *version.as_bytes() },
+        algorithm: spec.algorithm(),
+        purpose: spec.purpose(usage),
+        custody: level.custody(),
+    };
+    let (wrapped, held) = app.generate_for(instance, command).await?;
+    Ok((KeyVersion { id: version, wrapped, created: call.now }, held))
+}
+
+/// Demands that the account has no more versions of asymmetric keys than it may (contract 4.4).
+pub(super) fn limit_versions(changes: &mut Changes, key: &Key, app: &App) {
+    if !key.spec.is_symmetric() {
+        let most = app.config.quota.asymmetric_versions_per_account;
+        changes.limit(
+            Key::asymmetric_versions_of(key.account),
+            most,
+            "versions of asymmetric keys of the account",
+        );
     }
 }
 
@@ -84,17 +123,22 @@ impl Operation for CreateKey {
         let spec = self.key_spec.unwrap_or(KeySpec::Aes256);
         let usage = self.key_usage.unwrap_or(KeyUsage::EncryptDecrypt);
         let level = self.protection_level.unwrap_or(spec.default_level());
+        let origin = self.origin.unwrap_or(Origin::CtyunKms);
         spec.check(usage, level, instance.edition)?;
-        if let Some(Origin::External) = self.origin {
-            return Err(Error::UnsupportedOrigin("this version makes keys of the origin Ctyun_KMS only"));
+        spec.check_origin(origin)?;
+        let rotation = self.rotation(spec, origin, call.now)?;
+        if let Some(name) = &self.alias_name {
+            name.check_free()?;
         }
-        let algorithm = spec.algorithm()?;
-        let rotation = self.rotation(call)?;
-        let (id, version) = (KeyId::from_random(app.random()?), VersionId::from_random(app.random()?));
-        let name = KeyName { key: *id.as_bytes(), version: *version.as_bytes() };
-        let command = GenerateKey { name, algorithm, custody: level.custody() };
-        let wrapping = app.machine.wrapping().await;
-        let wrapped = app.make_for(instance.id, command, &wrapping).await?;
+        let id = KeyId::from_random(app.random()?);
+        // The material is made last and stored first: all that can be refused before it is.
+        let (state, version, _held) = match origin {
+            Origin::CtyunKms => {
+                let (version, held) = generate(id, spec, usage, level, instance.id, call, app).await?;
+                (KeyState::Enabled, Some(version), Some(held))
+            }
+            Origin::External => (KeyState::PendingImport, None, None),
+        };
         let key = Key {
             id,
             account: instance.account,
@@ -106,9 +150,9 @@ impl Operation for CreateKey {
             spec,
             usage,
             level,
-            origin: Origin::CtyunKms,
-            state: KeyState::Enabled,
-            versions: vec![KeyVersion { id: version, wrapped, created: call.now }],
+            origin,
+            state,
+            versions: version.into_iter().collect(),
             rotation,
             rotated: None,
             import: Import::default(),
@@ -121,10 +165,10 @@ impl Operation for CreateKey {
         changes.insert(&key, Error::internal("a random key id exists"))?;
         let quota = app.config.quota.keys_per_base_instance * u64::from(instance.base_instances);
         changes.limit(Key::of_instance(instance.id), quota, "keys of the service");
+        limit_versions(&mut changes, &key, app);
         call.touch_owner(&key);
         call.touch_key(id, "");
         if let Some(name) = self.alias_name {
-            name.check_free()?;
             let alias = Alias { account: key.account, name, key: id, created: call.now };
             changes.insert(&alias, Error::AliasTaken)?;
         }

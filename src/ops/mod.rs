@@ -5,6 +5,7 @@
 pub mod access_point;
 pub mod account;
 pub mod alias;
+pub mod asymmetric;
 pub mod audit;
 pub mod audit_export;
 pub mod audit_trail;
@@ -39,6 +40,16 @@ const KEY_IN_USE: &[Error] = &[
     Error::KeyDisabled,
     Error::KeyPendingDeletion,
     Error::KeyPendingImport,
+    Error::ServiceFrozen,
+    Error::Unsupported(""),
+];
+
+/// What refuses every operation that works with a named version of an asymmetric key.
+const VERSION_IN_USE: &[Error] = &[
+    Error::KeyDisabled,
+    Error::KeyPendingDeletion,
+    Error::KeyPendingImport,
+    Error::KeyVersionNotFound,
     Error::ServiceFrozen,
     Error::Unsupported(""),
 ];

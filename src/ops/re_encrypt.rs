@@ -1,18 +1,19 @@
 //! Encrypting a ciphertext anew under another key or the newest version of its own; the plaintext stays inside the
 //! cipher machine (contract 5.5).
 
-use firmware_sim::{Frame, ReEncrypt as Command};
+use firmware_sim::{AsymmetricDecrypt, Frame, ReEncrypt as Command, Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Operation;
 use super::symmetric::{Ciphertext, version_of};
-use super::{KEY_IN_USE, Operation};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::algorithm::EncryptionAlgorithm;
 use crate::model::alias::KeyRef;
+use crate::model::key::Work;
 
 /// Encrypts a ciphertext anew under another key, or under the newest version of its own key, without showing the plaintext.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -42,21 +43,26 @@ pub struct ReEncrypt {
     pub source_encryption_algorithm: Option<EncryptionAlgorithm>,
 }
 
+/// What the ciphertext is.
+enum Given {
+    Frame(Frame),
+    Asymmetric(KeyRef, VersionId, EncryptionAlgorithm),
+}
+
 impl ReEncrypt {
-    /// The ciphertext as a frame. What cannot be one is taken for the ciphertext of an asymmetric key, which does not name
-    /// its key.
-    fn frame(&self) -> Result<Frame> {
+    /// What cannot be a frame is taken for the ciphertext of an asymmetric key, which does not name its key.
+    fn given(&self) -> Result<Given> {
         let bytes = &self.ciphertext_blob.0;
         if Frame::resembles(bytes) {
-            return Ok(Frame::parse(bytes)?);
+            return Ok(Given::Frame(Frame::parse(bytes)?));
         }
         let missing = |field: &'static str| Err(Error::MissingField(field.into()));
         match (&self.source_cmk_uuid, self.source_key_version_id, self.source_encryption_algorithm) {
             (None, _, _) => missing("sourceCmkUuid"),
             (Some(_), None, _) => missing("sourceKeyVersionId"),
             (Some(_), Some(_), None) => missing("sourceEncryptionAlgorithm"),
-            (Some(_), Some(_), Some(_)) => {
-                Err(Error::Unsupported("this version re-encrypts ciphertexts of symmetric keys only"))
+            (Some(key), Some(version), Some(algorithm)) => {
+                Ok(Given::Asymmetric(key.clone(), version, algorithm))
             }
         }
     }
@@ -64,28 +70,52 @@ impl ReEncrypt {
 
 impl Operation for ReEncrypt {
     type Output = Ciphertext;
-    const REFUSALS: &'static [Error] = KEY_IN_USE;
+    const REFUSALS: &'static [Error] = &[
+        Error::KeyDisabled,
+        Error::KeyPendingDeletion,
+        Error::KeyPendingImport,
+        Error::KeyVersionNotFound,
+        Error::ServiceFrozen,
+        Error::Unsupported(""),
+    ];
 
     fn targets(&self) -> Result<Vec<Target>> {
-        let source = KeyRef::Id(KeyId::from_bytes(self.frame()?.name().key));
+        let source = match self.given()? {
+            Given::Frame(frame) => KeyRef::Id(KeyId::from_bytes(frame.name().key)),
+            Given::Asymmetric(key, _, _) => key,
+        };
         Ok(vec![Target::Key(source), Target::Key(self.destination_cmk_uuid.clone())])
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
-        let frame = self.frame()?;
+        let given = self.given()?;
         let [source, destination] = call.keys().try_into().map_err(|_| Error::KeyNotFound)?;
-        let source = app.keys.get(&source)?.ok_or(Error::KeyNotFound)?;
+        let key = app.keys.get(&source)?.ok_or(Error::KeyNotFound)?;
         let destination = app.keys.get(&destination)?.ok_or(Error::KeyNotFound)?;
         let version = destination.primary_for_use(call.now)?;
+        let source = match given {
+            Given::Frame(frame) => Source::Frame {
+                key: version_of(&frame, &key, call.now)?.wrapped.clone(),
+                context: self.source_encryption_context.0,
+                frame,
+            },
+            Given::Asymmetric(_, version, algorithm) => {
+                let version = key.version_for_use(Work::AsymmetricEncryption, version, call.now)?;
+                algorithm.check(key.spec)?;
+                Source::Asymmetric(AsymmetricDecrypt {
+                    key: version.wrapped.clone(),
+                    scheme: algorithm.scheme(),
+                    ciphertext: self.ciphertext_blob.0,
+                })
+            }
+        };
         let command = Command {
-            source: version_of(&frame, &source, call.now)?.wrapped.clone(),
-            source_context: self.source_encryption_context.0,
-            frame,
+            source,
             destination: version.wrapped.clone(),
-            destination_context: self.destination_encryption_context.0,
+            context: self.destination_encryption_context.0,
             account: destination.account.to_string(),
         };
-        let frame = app.re_encrypt(source.instance, destination.instance, command)?;
+        let frame = app.re_encrypt(key.instance, destination.instance, command).await?;
         let (cmk_uuid, key_version_id) = (destination.id, version.id);
         Ok(Ciphertext { ciphertext_blob: Base64Bytes(frame), cmk_uuid, key_version_id })
     }

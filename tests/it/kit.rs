@@ -156,6 +156,8 @@ impl Service {
         config.openapi.listen = "127.0.0.1:0".parse().unwrap();
         config.access_point.listen = "127.0.0.1:0".parse().unwrap();
         config.cron.tick_seconds = 1;
+        // Making wrapping keys takes time that few tests need.
+        config.import.spare_wrapping_keys = 0;
         config.store.reserve_bytes = 1 << 16;
         config.rates = same_rates(Rate { openapi: 100_000, access_point: 100_000 });
         change(&mut config);
@@ -637,6 +639,7 @@ pub fn same_rates(rate: Rate) -> Rates {
         key_read: rate,
         key_write: rate,
         symmetric: rate,
+        asymmetric: rate,
         integrity: rate,
         random: rate,
         other_read: rate,

@@ -7,10 +7,13 @@ pub(crate) mod aes_gcm_siv;
 pub(crate) mod answers;
 pub(crate) mod argon2id;
 pub(crate) mod hkdf;
+pub(crate) mod public_key;
+pub(crate) mod rsa;
 pub(crate) mod sha256;
 pub(crate) mod sm2;
 pub(crate) mod sm3;
 pub(crate) mod sm4_gcm;
+pub(crate) mod source;
 #[cfg(test)]
 pub(crate) mod vectors;
 

@@ -1,19 +1,26 @@
 //! SM2, GB/T 32918: key pairs on the recommended curve of part 5, signatures with SM3 (part 2) under the default
-//! identity, encryption in the order C1 C3 C2 (part 4). Imports `sm2`. The library's own key types live for one
-//! call each: one of them prints its scalar, and none wipes itself reliably; what stays is a [`Material`].
+//! identity, encryption in the order C1 C3 C2 (part 4). Imports `sm2`. The library's keys for decryption live for one call
+//! each: they print their scalar and do not wipe themselves; what stays is a [`Material`]. Its keys for signing do neither.
 
+mod encoding;
+
+use sm2::dsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
 use sm2::dsa::signature::{RandomizedSigner, Verifier};
-use sm2::dsa::{Signature, SigningKey, VerifyingKey};
-use sm2::elliptic_curve::rand_core::{TryCryptoRng, TryRng};
+use sm2::dsa::{self, Signature, VerifyingKey};
 use sm2::elliptic_curve::sec1::ToSec1Point;
 use sm2::pke::{Cipher, DecryptingKey, EncryptingKey, Mode};
 use sm2::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
+pub(crate) use self::encoding::{
+    decode_ciphertext, decode_public, decode_signature, encode_ciphertext, encode_public, encode_signature,
+};
 use crate::alg::Forged;
-use crate::entropy::{Entropy, EntropyFailed};
+use crate::alg::source::Source;
+use crate::entropy::Entropy;
 use crate::fault::Fault;
 use crate::material::Material;
+use crate::scheme::DIGEST_BYTES;
 
 /// Length of a private key.
 pub(crate) const PRIVATE_BYTES: usize = 32;
@@ -27,6 +34,8 @@ pub(crate) const OVERHEAD_BYTES: usize = PUBLIC_BYTES + 32;
 /// Identity of a signer that has no other: GM/T 0009 section 10.
 const IDENTITY: &str = "1234567812345678";
 const UNCOMPRESSED: u8 = 4;
+/// Longest ciphertext, C1 ‖ C3 ‖ C2 (contract section 1.2).
+const CIPHERTEXT_BYTES_MAX: usize = 6144;
 /// Draws until one is a scalar; each fails with a chance of 2^-32.
 const DRAWS_MAX: usize = 8;
 
@@ -66,10 +75,27 @@ impl PrivateKey {
     /// Signs a message with SM3 and the signer's Z: GB/T 32918.2 section 6. The nonce follows RFC 6979 over the key,
     /// the digest and fresh entropy, so that neither a weak source nor a repeated message repeats it.
     pub(crate) fn sign(&self, message: &[u8], entropy: &dyn Entropy) -> Result<[u8; SIGNATURE_BYTES], Fault> {
-        let key = SigningKey::new(IDENTITY, &self.secret()).expect("the identity is short: 16 bytes");
+        let key = self.signing_key().0;
         let signature: Signature =
             key.try_sign_with_rng(&mut Source(entropy), message).map_err(|_| Fault::Entropy)?;
         Ok(signature.to_bytes().into())
+    }
+
+    /// The same key, ready to sign many times.
+    pub(crate) fn signing_key(&self) -> SigningKey {
+        SigningKey(dsa::SigningKey::new(IDENTITY, &self.secret()).expect("the identity is short: 16 bytes"))
+    }
+
+    /// Decrypts a ciphertext in DER or as C1 ‖ C3 ‖ C2. What is no ciphertext at all costs as much as one that fails.
+    pub(crate) fn decrypt_encoded(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Forged> {
+        let on_curve = |raw: &[u8]| {
+            let cipher: Result<Cipher<'_>, _> = Cipher::from_slice(raw, Mode::C1C3C2);
+            raw.len() > OVERHEAD_BYTES && cipher.is_ok()
+        };
+        let decoded = decode_ciphertext(ciphertext).ok().filter(|raw| on_curve(raw));
+        let possible = decoded.is_some();
+        let opened = self.decrypt(&decoded.unwrap_or_else(|| stand_in(ciphertext.len())));
+        if possible { opened } else { Err(Forged) }
     }
 
     /// Decrypts what [`encrypt`] made: GB/T 32918.4 section 7.
@@ -91,6 +117,46 @@ impl PrivateKey {
     fn secret(&self) -> SecretKey {
         SecretKey::from_slice(self.0.expose()).expect("from_material checked the range")
     }
+}
+
+/// A private key that signs digests: e of GB/T 32918.2 section 6, step A2, which covers the identity.
+pub(crate) struct SigningKey(dsa::SigningKey);
+
+impl SigningKey {
+    /// The public key that belongs to this one.
+    pub(crate) fn public(&self) -> [u8; PUBLIC_BYTES] {
+        let point = self.0.verifying_key().to_sec1_point(false);
+        point.as_bytes().try_into().expect("an uncompressed point has 65 bytes")
+    }
+
+    /// Signs a digest; the nonce is made as for [`PrivateKey::sign`].
+    pub(crate) fn sign_digest(
+        &self,
+        digest: &[u8; DIGEST_BYTES],
+        entropy: &dyn Entropy,
+    ) -> Result<[u8; SIGNATURE_BYTES], Fault> {
+        let signature: Signature =
+            self.0.sign_prehash_with_rng(&mut Source(entropy), digest).map_err(|_| Fault::Entropy)?;
+        Ok(signature.to_bytes().into())
+    }
+
+    /// Verifies a signature of a digest: GB/T 32918.2 section 7, from step B4.
+    pub(crate) fn verify_digest(
+        &self,
+        digest: &[u8; DIGEST_BYTES],
+        signature: &[u8; SIGNATURE_BYTES],
+    ) -> Result<(), Forged> {
+        let signature = Signature::from_bytes(&(*signature).into()).map_err(|_| Forged)?;
+        self.0.verifying_key().verify_prehash(digest, &signature).map_err(|_| Forged)
+    }
+}
+
+/// A ciphertext that opens under no key, with room for as much as one of this length has.
+fn stand_in(length: usize) -> Vec<u8> {
+    let generator = sm2::AffinePoint::GENERATOR.to_sec1_point(false);
+    let mut raw = vec![0x5A; length.clamp(OVERHEAD_BYTES + 1, CIPHERTEXT_BYTES_MAX)];
+    raw[..PUBLIC_BYTES].copy_from_slice(generator.as_bytes());
+    raw
 }
 
 /// Verifies a signature of the default identity: GB/T 32918.2 section 7.
@@ -116,31 +182,6 @@ pub(crate) fn encrypt(
         .encrypt(&mut Source(entropy), plaintext)
         .map_err(|_| Fault::Entropy)
 }
-
-/// The injected entropy in the form that the library asks for.
-struct Source<'a>(&'a dyn Entropy);
-
-impl TryRng for Source<'_> {
-    type Error = EntropyFailed;
-
-    fn try_next_u32(&mut self) -> Result<u32, EntropyFailed> {
-        let mut bytes = [0; 4];
-        self.0.fill(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, EntropyFailed> {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), EntropyFailed> {
-        self.0.fill(out)
-    }
-}
-
-impl TryCryptoRng for Source<'_> {}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::alg::sha256::MacKey;
 use crate::command::{Command, Lane, sealed};
 use crate::fault::Fault;
-use crate::identity::{Algorithm, Custody, KeyName};
+use crate::identity::{Algorithm, Custody, KeyName, Purpose};
 use crate::material::{Material, Released};
 use crate::partition::Partition;
 use crate::wrapped::WrappedKey;
@@ -40,7 +40,8 @@ impl Command for GenerateCredential {
         }
         let name = KeyName { key: self.access_key, version: [0; 16] };
         let secret = Material::copy_of(&text);
-        let wrapped = partition.wrap(name, Algorithm::CredentialHmac, Custody::Hsm, &secret)?;
+        let wrapped =
+            partition.wrap(name, Algorithm::CredentialHmac, Purpose::Authenticate, Custody::Hsm, &secret)?;
         Ok((wrapped, Released::new(text)))
     }
 }

@@ -2,17 +2,20 @@
 
 use crate::command::{Command, Lane, sealed};
 use crate::fault::Fault;
-use crate::identity::{Algorithm, Custody, KeyName};
+use crate::identity::{Algorithm, Custody, KeyName, Purpose};
 use crate::material::Material;
+use crate::pairwise;
 use crate::partition::Partition;
 use crate::wrapped::WrappedKey;
 
-/// Makes a symmetric key version (contract section 5.1). Answers it wrapped.
+/// Makes a key version (contract sections 5.1 and 5.3). Answers it wrapped.
 pub struct GenerateKey {
     /// The ids it will carry.
     pub name: KeyName,
-    /// [`Algorithm::Aes256`] or [`Algorithm::Sm4`].
+    /// Anything but [`Algorithm::CredentialHmac`].
     pub algorithm: Algorithm,
+    /// What it may be used for: [`Purpose::Cipher`], [`Purpose::Sign`] or [`Purpose::Decrypt`], as the algorithm has it.
+    pub purpose: Purpose,
     /// Whose root key it hangs from.
     pub custody: Custody,
 }
@@ -24,13 +27,24 @@ impl Command for GenerateKey {
     const LANE: Lane = Lane::Engine;
     const MAKES_KEY: bool = true;
 
-    fn execute(self, partition: &Partition) -> Result<WrappedKey, Fault> {
+    fn lane(&self) -> Lane {
         match self.algorithm {
-            Algorithm::Aes256 | Algorithm::Sm4 => {}
-            Algorithm::CredentialHmac => return Err(Fault::WrongAlgorithm),
+            Algorithm::Rsa2048 => Lane::Slow,
+            Algorithm::Aes256 | Algorithm::Sm4 | Algorithm::CredentialHmac | Algorithm::Sm2 => Self::LANE,
         }
-        let material = Material::random(partition.entropy(), self.algorithm.key_bytes())?;
-        partition.wrap(self.name, self.algorithm, self.custody, &material)
+    }
+
+    fn execute(self, partition: &Partition) -> Result<WrappedKey, Fault> {
+        let Self { name, algorithm, purpose, custody } = self;
+        if !algorithm.serves(purpose) {
+            return Err(Fault::WrongPurpose);
+        }
+        let material = match purpose {
+            Purpose::Cipher => Material::random(partition.entropy(), algorithm.key_bytes())?,
+            Purpose::Sign | Purpose::Decrypt => pairwise::generate(partition.shared(), algorithm, purpose)?,
+            Purpose::Authenticate | Purpose::Unwrap => return Err(Fault::WrongPurpose),
+        };
+        partition.wrap(name, algorithm, purpose, custody, &material)
     }
 }
 

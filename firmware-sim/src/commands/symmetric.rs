@@ -77,31 +77,3 @@ impl Command for MeasureFrame {
         Ok(self.0.execute(partition)?.len())
     }
 }
-
-/// Decrypts a frame and encrypts what was in it with another key version (contract section 5.5, reEncrypt): the plaintext
-/// stays inside. The keys may hang in two partitions, so it is [`crate::Machine::re_encrypt`] that runs it; both frames
-/// are bound to the one account. Answers the new frame.
-pub struct ReEncrypt {
-    /// The key version that the frame names.
-    pub source: WrappedKey,
-    /// The encryption context the frame was bound to.
-    pub source_context: BTreeMap<String, String>,
-    /// What to encrypt anew.
-    pub frame: Frame,
-    /// The key version to encrypt with.
-    pub destination: WrappedKey,
-    /// The encryption context the new frame is bound to.
-    pub destination_context: BTreeMap<String, String>,
-    /// The account of both.
-    pub account: String,
-}
-
-impl ReEncrypt {
-    pub(crate) fn execute(self, source: &Partition, destination: &Partition) -> Result<Vec<u8>, Fault> {
-        let Self { source: key, source_context: context, frame, account, .. } = self;
-        let plaintext = Decrypt { key, account: account.clone(), context, frame }.execute(source)?;
-        let key = destination.key(&self.destination)?;
-        let (name, cipher, context) = (key.name(), key.cipher()?, &self.destination_context);
-        frame::seal(&name, cipher, &account, context, plaintext.as_bytes(), destination.entropy())
-    }
-}

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use firmware_sim::{
-    Algorithm, Custody, DigestSm3, Fault, GenerateKey, Machine, Options, PartitionId, Random, State,
+    Algorithm, Custody, DigestSm3, Fault, GenerateKey, Machine, Options, PartitionId, Purpose, Random, State,
 };
 
 use crate::support::{Bench, Mood, NAME, Script, TENANT, damage, directories, encrypt, files};
@@ -17,7 +17,8 @@ const LATE: PartitionId = PartitionId([8; 16]);
 fn keys_survive_a_restart() {
     let bench = Bench::new();
     let keys = [Custody::Software, Custody::Hsm].map(|custody| {
-        let command = GenerateKey { name: NAME, algorithm: Algorithm::Sm4, custody };
+        let command =
+            GenerateKey { name: NAME, algorithm: Algorithm::Sm4, purpose: Purpose::Cipher, custody };
         bench.machine.run(TENANT, command).expect("a key")
     });
     let frames = keys.each_ref().map(|key| bench.encrypt(key, b"kept"));
@@ -138,7 +139,8 @@ fn a_half_made_partition_is_completed() {
         let old = fs::read(&list).expect("a file");
         bench.machine.create_partition(LATE).expect("a partition");
         let custody = if lagging == 4 { Custody::Software } else { Custody::Hsm };
-        let command = GenerateKey { name: NAME, algorithm: Algorithm::Aes256, custody };
+        let command =
+            GenerateKey { name: NAME, algorithm: Algorithm::Aes256, purpose: Purpose::Cipher, custody };
         let key = bench.machine.run(LATE, command).expect("a key");
         fs::write(&list, old).expect("a file");
         // What an interrupted attempt leaves beside the list does not matter.

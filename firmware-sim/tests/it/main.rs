@@ -3,6 +3,7 @@
 mod commands;
 mod custody;
 mod frames;
+mod key_pairs;
 mod machine;
 mod openssl;
 mod re_encrypt;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use firmware_sim::{
     Algorithm, Custody, Decrypt, Fault, Frame, GenerateKey, KeyName, MeasureFrame, PLAINTEXT_BYTES_MAX,
-    PartitionId, ReEncrypt, WrappedKey,
+    PartitionId, Purpose, ReEncrypt, Source, WrappedKey,
 };
 
 use crate::support::{ACCOUNT, Bench, TENANT, context};
@@ -19,11 +19,13 @@ fn new_context() -> BTreeMap<String, String> {
 
 fn command(source: &WrappedKey, frame: &[u8], destination: &WrappedKey) -> ReEncrypt {
     ReEncrypt {
-        source: source.clone(),
-        source_context: context(),
-        frame: Frame::parse(frame).expect("a frame"),
+        source: Source::Frame {
+            key: source.clone(),
+            context: context(),
+            frame: Frame::parse(frame).expect("a frame"),
+        },
         destination: destination.clone(),
-        destination_context: new_context(),
+        context: new_context(),
         account: ACCOUNT.into(),
     }
 }
@@ -32,7 +34,7 @@ fn command(source: &WrappedKey, frame: &[u8], destination: &WrappedKey) -> ReEnc
 fn beside(algorithm: Algorithm) -> (Bench, WrappedKey) {
     let bench = Bench::new();
     bench.machine.create_partition(OTHER).expect("a partition");
-    let command = GenerateKey { name: NEW, algorithm, custody: Custody::Software };
+    let command = GenerateKey { name: NEW, algorithm, purpose: Purpose::Cipher, custody: Custody::Software };
     let key = bench.machine.run(OTHER, command).expect("a key");
     (bench, key)
 }
@@ -82,8 +84,11 @@ fn a_frame_that_does_not_open_is_not_encrypted_anew() {
         assert!(refused(command(&source, &flipped, &far)), "byte {at}");
     }
     assert!(refused(command(&source, &frame[..frame.len() - 1], &far)));
-    assert!(refused(ReEncrypt { source_context: BTreeMap::new(), ..command(&source, &frame, &far) }));
-    assert!(refused(ReEncrypt { source_context: new_context(), ..command(&source, &frame, &far) }));
+    for context in [BTreeMap::new(), new_context()] {
+        let parsed = Frame::parse(&frame).expect("a frame");
+        let changed = Source::Frame { key: source.clone(), context, frame: parsed };
+        assert!(refused(ReEncrypt { source: changed, ..command(&source, &frame, &far) }));
+    }
     let account = "ffffffffffffffffffffffffffffffff".to_owned();
     assert!(refused(ReEncrypt { account, ..command(&source, &frame, &far) }), "another account's frame");
     let namesake = bench.key(Algorithm::Aes256);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use firmware_sim::{
     Algorithm, CredentialMac, Custody, DeviceSign, Fault, GenerateCredential, GenerateKey, KeyName, Open,
-    PartitionId, Rewrap, Seal, WrappedKey,
+    PartitionId, Purpose, Rewrap, Seal, WrappedKey,
 };
 use zeroize::Zeroizing;
 
@@ -20,7 +20,10 @@ fn rewrap(bench: &Bench, partition: PartitionId, key: &WrappedKey) -> Result<Wra
 }
 
 fn made(bench: &Bench, algorithm: Algorithm, custody: Custody) -> WrappedKey {
-    bench.machine.run(TENANT, GenerateKey { name: NAME, algorithm, custody }).expect("a key")
+    bench
+        .machine
+        .run(TENANT, GenerateKey { name: NAME, algorithm, purpose: Purpose::Cipher, custody })
+        .expect("a key")
 }
 
 /// One key of each algorithm and custody, with a frame made by it.
@@ -346,6 +349,7 @@ fn threads_go_on_while_a_wrapping_key_rolls() {
             let command = GenerateKey {
                 name,
                 algorithm: Algorithm::Aes256,
+                purpose: Purpose::Cipher,
                 custody: CUSTODIES[usize::from(number % 2)],
             };
             let mut key = machine.run(TENANT, command).expect("a key");

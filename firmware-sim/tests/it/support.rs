@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use firmware_sim::{
     Algorithm, Custody, Decrypt, Directories, Encrypt, Entropy, EntropyFailed, Fault, Frame, GenerateKey,
-    KeyName, Machine, Options, PartitionId, Released, WrappedKey,
+    KeyName, Machine, Options, PartitionId, Purpose, Released, WrappedKey,
 };
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -151,7 +151,9 @@ impl Bench {
     }
 
     pub fn named_key(&self, name: KeyName, algorithm: Algorithm) -> WrappedKey {
-        self.machine.run(TENANT, GenerateKey { name, algorithm, custody: Custody::Hsm }).expect("a key")
+        self.machine
+            .run(TENANT, GenerateKey { name, algorithm, purpose: Purpose::Cipher, custody: Custody::Hsm })
+            .expect("a key")
     }
 
     pub fn encrypt(&self, key: &WrappedKey, plaintext: &[u8]) -> Vec<u8> {

@@ -19,7 +19,10 @@ fn headers_say_what_was_asked_for() {
         (Algorithm::Sm4, Custody::Software, 105),
         (Algorithm::Sm4, Custody::Hsm, 105),
     ] {
-        let key = bench.machine.run(TENANT, GenerateKey { name: NAME, algorithm, custody }).expect("a key");
+        let key = bench
+            .machine
+            .run(TENANT, GenerateKey { name: NAME, algorithm, purpose: Purpose::Cipher, custody })
+            .expect("a key");
         let header = key.header();
         assert_eq!((header.partition, header.custody, header.generation), (TENANT, custody, 1));
         assert_eq!((header.name, header.algorithm, header.purpose), (NAME, algorithm, Purpose::Cipher));
@@ -124,8 +127,13 @@ fn keys_serve_their_own_purpose_only() {
         let outcome = bench.machine.run(TENANT, CredentialMac { credential, messages: vec![vec![1]] });
         assert!(matches!(outcome, Err(Fault::WrongPurpose)));
     }
-    let secret = GenerateKey { name: NAME, algorithm: Algorithm::CredentialHmac, custody: Custody::Hsm };
-    assert!(matches!(bench.machine.run(TENANT, secret), Err(Fault::WrongAlgorithm)));
+    let secret = GenerateKey {
+        name: NAME,
+        algorithm: Algorithm::CredentialHmac,
+        purpose: Purpose::Cipher,
+        custody: Custody::Hsm,
+    };
+    assert!(matches!(bench.machine.run(TENANT, secret), Err(Fault::WrongPurpose)));
 }
 
 #[test]

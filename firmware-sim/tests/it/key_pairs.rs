@@ -1,0 +1,177 @@
+//! Key pairs against the openssl command (3.0 or newer), which shares no code with the machine: what one signs or encrypts,
+//! the other verifies or decrypts; and material that openssl wrapped is imported.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use firmware_sim::{
+    Algorithm, AsymmetricDecrypt, AsymmetricEncrypt, AsymmetricSign, AsymmetricVerify, Custody, DigestSm3,
+    EncryptionScheme, Fault, GenerateKey, GetPublicKey, ImportKey, ImportScheme, KeyName, MakeSpareKey,
+    PartitionId, Purpose, SignatureScheme, TakeSpareKey, WrappedKey,
+};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use crate::support::{Bench, TENANT, hex};
+
+const NAME: KeyName = KeyName { key: [0x51; 16], version: [0x62; 16] };
+const MESSAGE: &[u8] = b"what is signed here is the digest of this text";
+
+/// Runs openssl in a directory.
+fn openssl(folder: &TempDir, arguments: &str) -> bool {
+    let mut command = Command::new("openssl");
+    command.current_dir(folder.path()).args(arguments.split(' '));
+    command.output().expect("these tests need openssl 3 in the PATH").status.success()
+}
+
+fn write(folder: &TempDir, name: &str, bytes: &[u8]) {
+    fs::write(folder.path().join(name), bytes).expect("a file");
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join(name)).expect("a file")
+}
+
+/// A key pair, its public half in public.der of a folder.
+fn pair(bench: &Bench, algorithm: Algorithm, purpose: Purpose) -> (WrappedKey, TempDir) {
+    let command = GenerateKey { name: NAME, algorithm, purpose, custody: Custody::Hsm };
+    let key = bench.machine.run(TENANT, command).expect("a key pair");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    write(&folder, "public.der", &public(bench, &key));
+    (key, folder)
+}
+
+fn public(bench: &Bench, key: &WrappedKey) -> Vec<u8> {
+    bench.machine.run(TENANT, GetPublicKey { key: key.clone() }).expect("a public key")
+}
+
+/// The digest e of GB/T 32918.2 section 6, from the text of the standard.
+fn sm2_digest(bench: &Bench, public: &[u8]) -> [u8; 32] {
+    let sm3 = |message: Vec<u8>| bench.machine.run(TENANT, DigestSm3 { message }).expect("a digest");
+    let curve = hex(concat!(
+        "fffffffeffffffffffffffffffffffffffffffff00000000fffffffffffffffc",
+        "28e9fa9e9d9f5e344d5a9e4bcf6509a7f39789f515ab8f92ddbcbd414d940e93",
+        "32c4ae2c1f1981195f9904466a39c9948fe30bbff2660be1715a4589334c74c7",
+        "bc3736a2f4f6779c59bdcee36b692153d0a9877cc62a474002df32e52139f0a0",
+    ));
+    let point = &public[public.len() - 64..];
+    let z = sm3([&[0, 128], b"1234567812345678".as_slice(), &curve, point].concat());
+    sm3([z.as_slice(), MESSAGE].concat())
+}
+
+#[test]
+fn openssl_verifies_what_the_machine_signs() {
+    let bench = Bench::new();
+    for scheme in [SignatureScheme::RsaPkcs1Sha256, SignatureScheme::RsaPssSha256, SignatureScheme::Sm2] {
+        let (key, folder) = pair(&bench, scheme.algorithm(), Purpose::Sign);
+        write(&folder, "message", MESSAGE);
+        assert!(openssl(&folder, "dgst -sha256 -binary -out digest message"));
+        let (digest, how) = match scheme {
+            SignatureScheme::RsaPkcs1Sha256 => {
+                (read(folder.path(), "digest").try_into().expect("32 bytes"), "-digest sha256 -rawin")
+            }
+            SignatureScheme::RsaPssSha256 => (
+                read(folder.path(), "digest").try_into().expect("32 bytes"),
+                "-digest sha256 -rawin -pkeyopt rsa_padding_mode:pss -pkeyopt rsa_pss_saltlen:32 \
+                 -pkeyopt rsa_mgf1_md:sha256",
+            ),
+            SignatureScheme::Sm2 => (
+                sm2_digest(&bench, &public(&bench, &key)),
+                "-digest sm3 -rawin -pkeyopt distid:1234567812345678",
+            ),
+        };
+        let how = how.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        let sign = AsymmetricSign { key: key.clone(), scheme, digest };
+        let signature = bench.machine.run(TENANT, sign).expect("a signature");
+        write(&folder, "signature", &signature);
+        let verify = format!(
+            "pkeyutl -verify -pubin -inkey public.der -keyform DER {how} -in message -sigfile signature"
+        );
+        assert!(openssl(&folder, &verify), "{scheme:?}");
+        let genuine = |digest, signature: &[u8]| {
+            let command =
+                AsymmetricVerify { key: key.clone(), scheme, digest, signature: signature.to_vec() };
+            bench.machine.run(TENANT, command).expect("a verdict")
+        };
+        assert!(genuine(digest, &signature) && !genuine([1; 32], &signature) && !genuine(digest, b"none"));
+        write(&folder, "message", b"another");
+        assert!(!openssl(&folder, &verify), "{scheme:?}, another message");
+    }
+}
+
+#[test]
+fn the_machine_decrypts_what_openssl_encrypts() {
+    let bench = Bench::new();
+    for (scheme, how) in [
+        (EncryptionScheme::OaepSha256, " -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256"),
+        (EncryptionScheme::OaepSha1, " -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha1"),
+        (EncryptionScheme::Sm2, ""),
+    ] {
+        let (key, folder) = pair(&bench, scheme.algorithm(), Purpose::Decrypt);
+        for length in [1, 32, scheme.plaintext_bytes_max()] {
+            let plaintext = vec![0x6d; length];
+            write(&folder, "plaintext", &plaintext);
+            let encrypt =
+                "pkeyutl -encrypt -pubin -inkey public.der -keyform DER -in plaintext -out ciphertext";
+            assert!(openssl(&folder, &format!("{encrypt}{how}")), "{scheme:?}");
+            let decrypt = |ciphertext: Vec<u8>| {
+                bench.machine.run(TENANT, AsymmetricDecrypt { key: key.clone(), scheme, ciphertext })
+            };
+            let opened = decrypt(read(folder.path(), "ciphertext")).expect("a plaintext");
+            assert_eq!(opened.as_bytes(), plaintext, "{scheme:?}, {length} bytes");
+            let plaintext = Zeroizing::new(plaintext);
+            let command = AsymmetricEncrypt { key: key.clone(), scheme, plaintext };
+            let ours = bench.machine.run(TENANT, command).expect("a ciphertext");
+            assert_eq!(decrypt(ours.clone()).expect("a plaintext").len(), length);
+            assert!(matches!(decrypt(ours[1..].to_vec()), Err(Fault::InvalidCiphertext)));
+        }
+        let command =
+            AsymmetricSign { key: key.clone(), scheme: SignatureScheme::RsaPkcs1Sha256, digest: [0; 32] };
+        assert!(matches!(bench.machine.run(TENANT, command), Err(Fault::WrongPurpose)));
+    }
+}
+
+#[test]
+fn material_that_openssl_wraps_is_imported_once_and_for_all() {
+    let bench = Bench::new();
+    assert_eq!(bench.machine.run(PartitionId::DEVICE, MakeSpareKey { most: 3 }).expect("a key"), 1);
+    let take = || bench.machine.run(TENANT, TakeSpareKey { name: NAME, custody: Custody::Hsm });
+    let (wrapping_key, public) = take().expect("a wrapping key");
+    assert!(matches!(take(), Err(Fault::NoSpareKey)));
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    write(&folder, "public.der", &public);
+    let wrapped = |material: &[u8], how: &str| {
+        write(&folder, "material", material);
+        let wrap = "pkeyutl -encrypt -pubin -inkey public.der -keyform DER -in material -out wrapped";
+        assert!(openssl(&folder, &format!("{wrap} -pkeyopt rsa_padding_mode:{how}")));
+        read(folder.path(), "wrapped")
+    };
+    let import = |scheme, material: Vec<u8>, binding| {
+        let command = ImportKey {
+            name: NAME,
+            algorithm: Algorithm::Aes256,
+            custody: Custody::Hsm,
+            wrapping_key: wrapping_key.clone(),
+            scheme,
+            material,
+            binding,
+        };
+        bench.machine.run(TENANT, command)
+    };
+    let (first, other) = ([0x11; 32], [0x22; 32]);
+    let imported = import(ImportScheme::Pkcs1, wrapped(&first, "pkcs1"), None).expect("an import");
+    let frame = bench.encrypt(&imported.wrapped, b"kept");
+    for (scheme, how) in [
+        (ImportScheme::Pkcs1, "pkcs1"),
+        (ImportScheme::OaepSha1, "oaep -pkeyopt rsa_oaep_md:sha1"),
+        (ImportScheme::OaepSha256, "oaep -pkeyopt rsa_oaep_md:sha256"),
+    ] {
+        let again = import(scheme, wrapped(&first, how), Some(imported.binding)).expect("the same material");
+        assert_eq!(bench.decrypt(&again.wrapped, &frame).expect("a plaintext").as_bytes(), b"kept");
+        for bad in [wrapped(&other, how), wrapped(&first[1..], how), vec![0; 256], vec![1; 7]] {
+            let refused = import(scheme, bad, Some(imported.binding));
+            assert!(matches!(refused, Err(Fault::InvalidKeyMaterial)), "{scheme:?}");
+        }
+    }
+}
