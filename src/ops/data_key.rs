@@ -70,6 +70,7 @@ impl Operation for GenerateDataKey {
     async fn run(self, call: &Call, app: &App) -> Result<DataKey> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let version = key.primary_for_use()?;
+        call.use_version(key.id, version.id);
         let command = WithPlaintext {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -102,6 +103,7 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let version = key.primary_for_use()?;
+        call.use_version(key.id, version.id);
         let command = WithoutPlaintext {
             key: version.wrapped.clone(),
             account: key.account.text(),

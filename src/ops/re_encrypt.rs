@@ -77,8 +77,11 @@ impl Operation for ReEncrypt {
         let source = app.keys.get(&source)?.ok_or(Error::KeyNotFound)?;
         let destination = app.keys.get(&destination)?.ok_or(Error::KeyNotFound)?;
         let version = destination.primary_for_use()?;
+        let opened = version_of(&frame, &source)?;
+        call.use_version(source.id, opened.id);
+        call.use_version(destination.id, version.id);
         let command = Command {
-            source: version_of(&frame, &source)?.wrapped.clone(),
+            source: opened.wrapped.clone(),
             source_context: self.source_encryption_context.0,
             frame,
             destination: version.wrapped.clone(),

@@ -50,6 +50,7 @@ impl Operation for Encrypt {
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let version = key.primary_for_use()?;
+        call.use_version(key.id, version.id);
         let command = EncryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -95,6 +96,7 @@ impl Operation for Decrypt {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let version = version_of(&frame, &key)?;
+        call.use_version(key.id, version.id);
         let command = DecryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
