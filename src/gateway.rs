@@ -33,7 +33,7 @@ use crate::model::credential::Holder;
 use crate::model::instance::Instance;
 use crate::model::principal::{Audience, Plane, Principal};
 use crate::ops::Operation;
-use crate::store::{Changes, Condition, Entry, EopTrace, Page, TokenKey};
+use crate::store::{Condition, Entry, EopTrace, Page, TokenKey};
 use authentication::Refusal;
 pub use calls::Calls;
 pub use door::{Door, Readiness};
@@ -148,6 +148,7 @@ impl Gateway {
             source: None,
             user_agent: String::new(),
             now: clock.now(),
+            horizon: self.app.store.figures().horizon(),
             arrived: (clock.monotonic(), clock),
             region: Arc::clone(&self.region),
         });
@@ -192,8 +193,7 @@ impl Gateway {
 
     async fn record_suppressed(&self, draft: Draft, calls: u64, failure: Error) -> Result<()> {
         let draft = Draft { request_id: self.new_id(), suppressed: Some(calls), ..draft };
-        let (failure, eop) = (Some(failure), EopTrace::default());
-        let entry = Box::new(Entry { draft, failure, changes: Changes::default(), eop });
+        let entry = Box::new(Entry::of_record(draft, Some(failure)));
         self.app.store.record(self.app.store.reserve()?, entry).await?
     }
 
@@ -210,6 +210,7 @@ impl Gateway {
             source: request.source,
             user_agent: first_characters(&request.user_agent, 128).to_owned(),
             now: clock.now(),
+            horizon: self.app.store.figures().horizon(),
             arrived: (clock.monotonic(), clock),
             region: Arc::clone(&self.region),
         })
@@ -400,7 +401,7 @@ impl Gateway {
             ..self.stranger_draft(arrival.plane, arrival.now, arrival.source)
         };
         let failure = Some(refusal.error.clone());
-        let entry = Box::new(Entry { draft, failure, changes: Changes::default(), eop: EopTrace::default() });
+        let entry = Box::new(Entry::of_record(draft, failure));
         let recorded = match self.app.store.reserve() {
             Ok(place) => self.app.store.record(place, entry).await.map(|_| ()),
             Err(error) => Err(error),

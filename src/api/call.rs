@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::spec::Spec;
 use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, KeyId};
+use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, KeyId, VersionId};
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::audit::Draft;
 use crate::model::key::Key;
 use crate::model::principal::{Plane, Principal};
 use crate::model::text::{Number, Text};
-use crate::store::{Changes, Entry, EopTrace, Place, Remembered, Store, TokenKey};
+use crate::store::{Changes, Entry, EopTrace, Place, Remembered, Store, TokenKey, UsedVersions};
 
 /// How long a `clientToken` returns the first result.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -74,7 +74,9 @@ pub struct Call {
     pub token: Option<(TokenKey, [u8; 32])>,
     /// Arrival on the monotonic clock, and that clock.
     pub arrived: (Duration, Clock),
+    horizon: Timestamp,
     touched: RefCell<Touched>,
+    used: Cell<UsedVersions>,
     eop: EopTrace,
     place: RefCell<Option<Place>>,
     recorded: Cell<bool>,
@@ -138,6 +140,8 @@ pub struct Arrival {
     pub user_agent: String,
     /// See [`Call::now`].
     pub now: Timestamp,
+    /// The latest moment in the audit trail, see [`Call::horizon`].
+    pub horizon: Timestamp,
     /// See [`Call::arrived`].
     pub arrived: (Duration, Clock),
     /// See [`Call::region`].
@@ -165,11 +169,20 @@ impl Call {
             common: Common::default(),
             token: None,
             arrived: arrival.arrived,
+            horizon: arrival.horizon.max(arrival.now),
             touched: RefCell::default(),
+            used: Cell::default(),
             eop,
             place: RefCell::new(Some(place)),
             recorded: Cell::new(false),
         }
+    }
+
+    /// The latest moment that the appliance had recorded in its audit trail when the call arrived, and never before
+    /// [`Call::now`]: what has run out by it stays unusable although the clock is turned back. A clock that once ran far
+    /// ahead keeps it there until the time has come.
+    pub fn horizon(&self) -> Timestamp {
+        self.horizon
     }
 
     /// The tenant that the call is for. The appliance's own calls name theirs by their targets.
@@ -240,6 +253,13 @@ impl Call {
         if touched.resource_name.is_empty() {
             touched.resource_name = meant_as.to_owned();
         }
+    }
+
+    /// Notes that the call works with a key version: one use of it, if the call succeeds.
+    pub fn use_version(&self, key: KeyId, version: VersionId) {
+        let mut used = self.used.get();
+        used.note(key, version);
+        self.used.set(used);
     }
 
     /// Commits a create operation: its changes, its audit record and, if the caller sent a `clientToken`, its result.
@@ -319,6 +339,6 @@ impl Call {
             suppressed: None,
             duration: clock.monotonic().saturating_sub(*since),
         };
-        Box::new(Entry { draft, failure, changes, eop: self.eop.clone() })
+        Box::new(Entry { draft, failure, changes, uses: self.used.get(), eop: self.eop.clone() })
     }
 }

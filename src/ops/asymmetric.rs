@@ -53,8 +53,9 @@ impl Operation for AsymmetricSign {
 
     async fn run(self, call: &Call, app: &App) -> Result<Signature> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::Signing, self.key_version_id, call.now)?;
+        let version = key.version_for_use(Work::Signing, self.key_version_id, call.horizon())?;
         self.algorithm.check(key.spec)?;
+        call.use_version(key.id, version.id);
         let command = SignCommand {
             key: version.wrapped.clone(),
             scheme: self.algorithm.scheme(),
@@ -101,8 +102,9 @@ impl Operation for AsymmetricVerify {
 
     async fn run(self, call: &Call, app: &App) -> Result<Verdict> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::Signing, self.key_version_id, call.now)?;
+        let version = key.version_for_use(Work::Signing, self.key_version_id, call.horizon())?;
         self.algorithm.check(key.spec)?;
+        call.use_version(key.id, version.id);
         let command = VerifyCommand {
             key: version.wrapped.clone(),
             scheme: self.algorithm.scheme(),
@@ -140,8 +142,9 @@ impl Operation for AsymmetricEncrypt {
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::AsymmetricEncryption, self.key_version_id, call.now)?;
+        let version = key.version_for_use(Work::AsymmetricEncryption, self.key_version_id, call.horizon())?;
         self.algorithm.check(key.spec)?;
+        call.use_version(key.id, version.id);
         let command = EncryptCommand {
             key: version.wrapped.clone(),
             scheme: self.algorithm.scheme(),
@@ -185,8 +188,9 @@ impl Operation for AsymmetricDecrypt {
 
     async fn run(self, call: &Call, app: &App) -> Result<Decrypted> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::AsymmetricEncryption, self.key_version_id, call.now)?;
+        let version = key.version_for_use(Work::AsymmetricEncryption, self.key_version_id, call.horizon())?;
         self.algorithm.check(key.spec)?;
+        call.use_version(key.id, version.id);
         let command = DecryptCommand {
             key: version.wrapped.clone(),
             scheme: self.algorithm.scheme(),
@@ -229,7 +233,7 @@ impl Operation for GetPublicKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<PublicKey> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::PublicKey, self.key_version_id, call.now)?;
+        let version = key.version_for_use(Work::PublicKey, self.key_version_id, call.horizon())?;
         let command = PublicKeyCommand { key: version.wrapped.clone() };
         let der = app.run_for(key.instance, command).await?;
         let (cmk_uuid, key_version_id) = (key.id, version.id);

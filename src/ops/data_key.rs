@@ -69,7 +69,8 @@ impl Operation for GenerateDataKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<DataKey> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.primary_for_use(call.now)?;
+        let version = key.primary_for_use(call.horizon())?;
+        call.use_version(key.id, version.id);
         let command = WithPlaintext {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -101,7 +102,8 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.primary_for_use(call.now)?;
+        let version = key.primary_for_use(call.horizon())?;
+        call.use_version(key.id, version.id);
         let command = WithoutPlaintext {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -149,7 +151,7 @@ impl Operation for GetDataKey {
     async fn run(self, call: &Call, app: &App) -> Result<DataKeyDetail> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = known(key.version(VersionId::from_bytes(frame.name().version), call.now))?;
+        let version = known(key.version(VersionId::from_bytes(frame.name().version), call.horizon()))?;
         let command = Decrypt {
             key: version.wrapped.clone(),
             account: key.account.to_string(),
@@ -160,7 +162,7 @@ impl Operation for GetDataKey {
         Ok(DataKeyDetail {
             cmk_uuid: key.id,
             key_version_id: version.id,
-            key_state: key.state_at(call.now).wire_name().into(),
+            key_state: key.state_at(call.horizon()).wire_name().into(),
             number_of_bytes: bytes as u64,
             is_primary_version: key.versions.last().is_some_and(|primary| primary.id == version.id),
         })

@@ -56,6 +56,7 @@ impl Operation for HmacCompute {
             Some(id) => key.version_for_use(Work::Symmetric, id, call.now)?,
             None => key.primary_for_use(call.now)?,
         };
+        call.use_version(key.id, version.id);
         let command = HmacSm3 { key: version.wrapped.clone(), message: self.input.into_bytes() };
         let mac = app.run_for(key.instance, command).await?;
         Ok(Hmac { hmacoutput: hex::encode(mac), cmk_uuid: key.id, key_version_id: version.id })

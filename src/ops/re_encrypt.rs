@@ -92,23 +92,26 @@ impl Operation for ReEncrypt {
         let [source, destination] = call.keys().try_into().map_err(|_| Error::KeyNotFound)?;
         let key = app.keys.get(&source)?.ok_or(Error::KeyNotFound)?;
         let destination = app.keys.get(&destination)?.ok_or(Error::KeyNotFound)?;
-        let version = destination.primary_for_use(call.now)?;
-        let source = match given {
-            Given::Frame(frame) => Source::Frame {
-                key: version_of(&frame, &key, call.now)?.wrapped.clone(),
-                context: self.source_encryption_context.0,
-                frame,
-            },
-            Given::Asymmetric(_, version, algorithm) => {
-                let version = key.version_for_use(Work::AsymmetricEncryption, version, call.now)?;
+        let version = destination.primary_for_use(call.horizon())?;
+        let (opened, source) = match given {
+            Given::Frame(frame) => {
+                let opened = version_of(&frame, &key, call.horizon())?;
+                let (key, context) = (opened.wrapped.clone(), self.source_encryption_context.0);
+                (opened.id, Source::Frame { key, context, frame })
+            }
+            Given::Asymmetric(_, id, algorithm) => {
+                let opened = key.version_for_use(Work::AsymmetricEncryption, id, call.horizon())?;
                 algorithm.check(key.spec)?;
-                Source::Asymmetric(AsymmetricDecrypt {
-                    key: version.wrapped.clone(),
+                let command = AsymmetricDecrypt {
+                    key: opened.wrapped.clone(),
                     scheme: algorithm.scheme(),
                     ciphertext: self.ciphertext_blob.0,
-                })
+                };
+                (id, Source::Asymmetric(command))
             }
         };
+        call.use_version(key.id, opened);
+        call.use_version(destination.id, version.id);
         let command = Command {
             source,
             destination: version.wrapped.clone(),

@@ -50,7 +50,8 @@ impl Operation for Encrypt {
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.primary_for_use(call.now)?;
+        let version = key.primary_for_use(call.horizon())?;
+        call.use_version(key.id, version.id);
         let command = EncryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -95,7 +96,8 @@ impl Operation for Decrypt {
     async fn run(self, call: &Call, app: &App) -> Result<Decrypted> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = version_of(&frame, &key, call.now)?;
+        let version = version_of(&frame, &key, call.horizon())?;
+        call.use_version(key.id, version.id);
         let command = DecryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),

@@ -4,6 +4,7 @@
 
 mod backend;
 mod changes;
+mod entry;
 mod figures;
 mod file;
 mod heads;
@@ -12,6 +13,7 @@ mod reserve;
 mod sealer;
 mod tables;
 mod trail;
+mod uses;
 mod writer;
 
 use std::path::Path;
@@ -23,12 +25,13 @@ use redb::{Builder, ReadTransaction, ReadableTable};
 use tokio::sync::{mpsc, oneshot};
 
 pub use changes::{Changes, Remembered, TokenKey};
+pub use entry::{Entry, EopTrace};
 pub use figures::CommitFigures;
 pub use file::Condition;
 pub use heads::HeadsFile;
 pub use lock::DirectoryLock;
 pub use trail::{Anchor, Block, Check, Found, Query, Trail, TrailEdit, day};
-pub use writer::{Entry, EopTrace};
+pub use uses::{UsedVersions, Uses};
 
 use crate::config;
 use crate::env::{Env, Timestamp};

@@ -10,6 +10,7 @@
 //! expiry   micros BE ‖ token key    → nothing
 //! replays  minute BE ‖ fingerprint  → nothing
 //! zones    access key               → zone of its dates, 1 byte
+//! uses     key id ‖ version id      → count, u64 BE ‖ last use, micros BE     made by the first use
 //! audit    first sequence number    → sealed(header ‖ compressed lines)      the tail: older blocks lie in segment files
 //! checkpoints  last sequence number → sealed(signed line)
 //! meta     name                     → value
@@ -36,6 +37,7 @@ pub const TOKENS: Bytes = TableDefinition::new(TOKENS_NAME);
 pub const EXPIRY: Bytes = TableDefinition::new("expiry");
 pub const REPLAYS: Bytes = TableDefinition::new("replays");
 pub const ZONES: Bytes = TableDefinition::new("zones");
+pub const USES: Bytes = TableDefinition::new("uses");
 pub const AUDIT: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit");
 pub const CHECKPOINTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("checkpoints");
 pub const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
@@ -45,6 +47,8 @@ pub const SCHEMA: u32 = 1;
 
 /// A row of the table `meta` that is there from the first commit of a run until its orderly stop.
 const RUNNING: &str = "running";
+/// A row of the table `meta`: the latest moment of an audit record, micros BE, where the newest block is of an earlier one.
+const HORIZON: &str = "horizon";
 
 /// A value of the table `meta` that must be there.
 pub fn meta(snapshot: &ReadTransaction, name: &str) -> error::Result<Vec<u8>> {
@@ -82,7 +86,21 @@ pub fn set_running(transaction: &WriteTransaction, running: bool) -> error::Resu
     .map_err(Error::internal)
 }
 
-/// Makes all tables, so that readers find them, and stores the secrets of the installation.
+/// The latest moment that was kept; the newest audit block may show a later one.
+pub fn horizon(snapshot: &ReadTransaction) -> error::Result<Option<Timestamp>> {
+    let table = snapshot.open_table(META).map_err(Error::internal)?;
+    let value = table.get(HORIZON).map_err(Error::internal)?;
+    Ok(value.and_then(|value| value.value().try_into().ok()).map(i64::from_be_bytes).map(Timestamp))
+}
+
+/// Keeps the latest moment of an audit record.
+pub fn keep_horizon(transaction: &WriteTransaction, horizon: Timestamp) -> error::Result<()> {
+    let mut table = transaction.open_table(META).map_err(Error::internal)?;
+    table.insert(HORIZON, horizon.0.to_be_bytes().as_slice()).map_err(Error::internal)?;
+    Ok(())
+}
+
+/// Makes the tables that readers rely on, and stores the secrets of the installation.
 pub fn initialise(
     database: &Database,
     sealer: &Sealer,

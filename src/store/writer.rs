@@ -15,6 +15,7 @@ use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::changes::{Changes, Edit, Remembered, TokenKey};
+use super::entry::Entry;
 use super::figures::{CommitFigures, GROUP_MAX};
 use super::file::{Condition, DatabaseFile, FAILED, guarded};
 use super::reserve::Reserve;
@@ -23,10 +24,10 @@ use super::tables::{
     self, AUDIT, COUNTS, DUE, EXPIRY, LISTS, RECORDS, RECORDS_NAME, REPLAYS, TOKENS, TOKENS_NAME, ZONES,
 };
 use super::trail;
+use super::uses;
 use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::ids::AccessKeyId;
-use crate::model::audit::{self, BlockHeader, Draft, Hash};
+use crate::model::audit::{self, BlockHeader, Hash};
 use crate::model::record::{List, Listing};
 use crate::model::signature::WINDOW_SECONDS;
 
@@ -38,27 +39,6 @@ const GATHER_LONGER_FROM: usize = 64;
 const GATHER_STEP: Duration = Duration::from_micros(100);
 /// Usual length of an audit record.
 const LINE_BYTES: usize = 512;
-
-/// What one call leaves behind.
-pub struct Entry {
-    /// Its audit record.
-    pub draft: Draft,
-    /// How it failed; `None` is success.
-    pub failure: Option<Error>,
-    /// What it changes.
-    pub changes: Changes,
-    /// What the EOP plane must remember of it.
-    pub eop: EopTrace,
-}
-
-/// Traces of an accepted EOP signature.
-#[derive(Debug, Clone, Default)]
-pub struct EopTrace {
-    /// Minute and fingerprint of the request id, for operations that change something.
-    pub replay: Option<(i64, [u8; 16])>,
-    /// The zone that this call pinned.
-    pub zone: Option<(AccessKeyId, u8)>,
-}
 
 /// What the queue carries.
 pub(super) enum Order {
@@ -99,6 +79,9 @@ struct Tail {
     head: Hash,
     /// Whether the file says that a run is under way.
     running: bool,
+    /// The latest moment of any record, and the one that the file keeps beside the blocks.
+    horizon: Timestamp,
+    kept: Timestamp,
 }
 
 type BytesTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
@@ -124,7 +107,7 @@ impl Writer {
         pause: Duration,
     ) -> Result<Self> {
         let tail = Tail::read(&file, &sealer)?;
-        figures.note_sequence(tail.next_sequence - 1);
+        figures.note_end(tail.next_sequence - 1, tail.horizon);
         let compressor = zstd::bulk::Compressor::new(1).map_err(Error::internal)?;
         if !reserve.is_held() {
             file.set_condition(Condition::Reduced);
@@ -220,7 +203,12 @@ impl Writer {
         let transaction = self.begin()?;
         let verdicts = self.write_changes(&transaction, group)?;
         self.write_eop(&transaction, group).map_err(Error::internal)?;
-        let (next_sequence, head) = self.write_audit(&transaction, group, &verdicts)?;
+        let succeeded =
+            |(member, verdict): &(&Member, &Result<()>)| member.entry.failure.is_none() && verdict.is_ok();
+        let calls = group.iter().zip(&verdicts).filter(succeeded).map(|(member, _)| &*member.entry);
+        uses::add(&transaction, calls.map(|entry| (&entry.uses, entry.draft.time)))
+            .map_err(Error::internal)?;
+        let tail = self.write_audit(&transaction, group, &verdicts)?;
         if !self.tail.running {
             tables::set_running(&transaction, true)?;
         }
@@ -228,10 +216,10 @@ impl Writer {
             trail::apply(&transaction, edit, &self.sealer)?;
         }
         transaction.commit().map_err(Error::internal)?;
-        self.tail = Tail { next_sequence, head, running: true };
+        self.tail = tail;
         let took = self.clock.monotonic().saturating_sub(since);
         self.figures.note_commit(took, group.len());
-        self.figures.note_sequence(next_sequence - 1);
+        self.figures.note_end(self.last_sequence(), self.tail.horizon);
         Ok(verdicts)
     }
 
@@ -278,13 +266,13 @@ impl Writer {
         forget_tokens(transaction, now)
     }
 
-    /// Chains the group's records into one block. Returns the next sequence number and the new head.
+    /// Chains the group's records into one block. Returns where the file ends then.
     fn write_audit(
         &mut self,
         transaction: &WriteTransaction,
         group: &[Member],
         verdicts: &[Result<()>],
-    ) -> Result<(u64, Hash)> {
+    ) -> Result<Tail> {
         let first = self.tail.next_sequence;
         let mut lines = Vec::with_capacity(group.len() * LINE_BYTES);
         let mut hashes = Vec::with_capacity(group.len());
@@ -310,7 +298,13 @@ impl Writer {
         let sealed = trail::seal(&self.sealer, &header, lines.len(), &compressed)?;
         let mut table = transaction.open_table(AUDIT).map_err(Error::internal)?;
         table.insert(first, sealed.as_slice()).map_err(Error::internal)?;
-        Ok((sequence, header.hash()))
+        let horizon = self.tail.horizon.max(header.latest);
+        // The clock was turned back, or the only calls were long ones: the next start reads another moment in this block.
+        let kept = if header.latest < horizon { horizon } else { self.tail.kept };
+        if kept != self.tail.kept {
+            tables::keep_horizon(transaction, kept)?;
+        }
+        Ok(Tail { next_sequence: sequence, head: header.hash(), running: true, horizon, kept })
     }
 }
 

@@ -10,12 +10,13 @@ use yaoku::ids::{InstanceId, KeyId, PartitionId};
 use yaoku::model::audit::Draft;
 use yaoku::model::instance::Instance;
 use yaoku::model::key::{Key, KeyState};
-use yaoku::store::{Changes, Entry, EopTrace};
+use yaoku::store::{Changes, Entry};
 
 use crate::kit::{START, Service, new_id};
 
-fn commit(service: &Service, changes: Changes) {
-    let draft = Draft {
+/// The record of a call that nobody made.
+pub fn draft() -> Draft {
+    Draft {
         time: START,
         event_name: "planted",
         event_type: "SYSTEM",
@@ -35,9 +36,12 @@ fn commit(service: &Service, changes: Changes) {
         request_id: new_id(),
         suppressed: None,
         duration: Duration::ZERO,
-    };
+    }
+}
+
+fn commit(service: &Service, changes: Changes) {
     let store = service.app().store.clone();
-    let entry = Box::new(Entry { draft, failure: None, changes, eop: EopTrace::default() });
+    let entry = Box::new(Entry { changes, ..Entry::of_record(draft(), None) });
     let place = store.reserve().unwrap();
     actix::System::new().block_on(async move { store.record(place, entry).await }).unwrap().unwrap();
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::{Member, Order, Tail, Writer, refuse};
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::audit::GENESIS;
 use crate::store::file::{Condition, DatabaseFile, FAILED, Trouble, guarded, trouble};
@@ -64,7 +65,7 @@ impl Writer {
     fn reopen(&mut self) -> Result<()> {
         self.file.reopen()?;
         self.tail = Tail::read(&self.file, &self.sealer)?;
-        self.figures.note_sequence(self.tail.next_sequence - 1);
+        self.figures.note_end(self.last_sequence(), self.tail.horizon);
         self.trimmed = 0;
         self.file.next_epoch();
         let reduced = !self.reserve.is_held();
@@ -164,13 +165,14 @@ impl Tail {
         let snapshot = file.begin_read()?;
         let running = tables::is_running(&snapshot)?;
         let table = snapshot.open_table(AUDIT).map_err(Error::internal)?;
-        let (next_sequence, head) = match table.last().map_err(Error::internal)? {
-            None => (1, GENESIS),
+        let kept = tables::horizon(&snapshot)?.unwrap_or(Timestamp(i64::MIN));
+        let (next_sequence, head, latest) = match table.last().map_err(Error::internal)? {
+            None => (1, GENESIS, kept),
             Some((key, sealed)) => {
                 let block = trail::open(sealer, key.value(), sealed.value())?;
-                (block.last() + 1, block.header.hash())
+                (block.last() + 1, block.header.hash(), block.header.latest)
             }
         };
-        Ok(Self { next_sequence, head, running })
+        Ok(Self { next_sequence, head, running, horizon: kept.max(latest), kept })
     }
 }

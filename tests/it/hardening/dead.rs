@@ -111,6 +111,7 @@ async fn kill_keeper(gateway: &Gateway, key: &KeyId) -> Result<(), Error> {
         source: None,
         user_agent: String::new(),
         now: app.env.clock.now(),
+        horizon: app.store.figures().horizon(),
         arrived: (Duration::ZERO, app.env.clock.clone()),
         region: Arc::from("local"),
     };

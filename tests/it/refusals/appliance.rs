@@ -119,6 +119,7 @@ impl Appliance {
             source: None,
             user_agent: String::new(),
             now: clock.now(),
+            horizon: app.store.figures().horizon(),
             arrived: (clock.monotonic(), clock),
             region: Arc::from(self.service.config.region.as_str()),
         };
