@@ -1,16 +1,69 @@
-//! Rotation of symmetric keys (contract 5.3): the operation that cron submits.
+//! Rotation of symmetric keys (contract 5.3): its policy, and the operation that cron submits.
 
 use firmware_sim::{GenerateKey, KeyName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
+use super::key_metadata::RotationPolicy;
 use crate::api::{Call, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
-use crate::model::key::KeyVersion;
+use crate::model::key::{Key, KeyVersion};
+use crate::model::rotation::RotationPeriod;
+
+/// Decides whether a symmetric key gets a new primary version every so often. Versions that it has stay for decryption. The
+/// first one is due one period from now; repeating the policy that the key has moves no date.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateRotationPolicy {
+    /// The key: its UUID in lower case, or one of its aliases.
+    pub cmk_uuid: KeyRef,
+    /// Whether it gets a new primary version every `rotationInterval`.
+    pub enable_automatic_rotation: bool,
+    /// How often it rotates, 7 to 730 days: whole days, or a number and `d`, `h`, `m` or `s`. Needed to switch rotation on.
+    pub rotation_interval: Option<RotationPeriod>,
+}
+
+/// A key's policy.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyRotation {
+    /// The key.
+    pub cmk_uuid: KeyId,
+    /// Its policy.
+    #[serde(flatten)]
+    pub policy: RotationPolicy,
+}
+
+impl Operation for UpdateRotationPolicy {
+    type Output = KeyRotation;
+    const REFUSALS: &'static [Error] = &[
+        Error::KeyDisabled,
+        Error::KeyPendingDeletion,
+        Error::KeyPendingImport,
+        Error::UnsupportedOrigin(""),
+        Error::Unsupported(""),
+    ];
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<KeyRotation> {
+        let period = match (self.enable_automatic_rotation, self.rotation_interval) {
+            (false, _) => None,
+            (true, None) => return Err(Error::MissingField("rotationInterval".into())),
+            (true, Some(period)) => Some(period),
+        };
+        let now = call.now;
+        let edit = move |key: &mut Key| key.set_rotation(period, now);
+        let key = app.keys.change(call, &call.key()?, edit).await?.ok_or(Error::KeyNotFound)?;
+        Ok(KeyRotation { cmk_uuid: key.id, policy: RotationPolicy::of(&key) })
+    }
+}
 
 /// Gives a key the version that is due. A key that is not due any more refuses, and nothing changes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -47,9 +100,7 @@ impl Operation for RotateDueKey {
         let command = GenerateKey { name, algorithm: key.spec.algorithm()?, custody: key.level.custody() };
         let wrapping = app.machine.wrapping().await;
         let wrapped = app.make_for(key.instance, command, &wrapping).await?;
-        let rotate = move |key: &mut crate::model::key::Key| {
-            key.rotate(KeyVersion { id: version, wrapped, created: now }, now)
-        };
+        let rotate = move |key: &mut Key| key.rotate(KeyVersion { id: version, wrapped, created: now }, now);
         app.keys.change(call, &id, rotate).await?.ok_or(Error::KeyNotFound)?;
         Ok(RotatedKey { cmk_uuid: id, key_version_id: version })
     }

@@ -1,0 +1,103 @@
+//! The versions of a key (contract 5.3).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Operation;
+use crate::api::{Call, Moment, Page, Target};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{KeyId, VersionId};
+use crate::model::alias::KeyRef;
+use crate::model::key::{Key, KeyVersion};
+
+/// A version of a key as clients see it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.3, describeKeyVersion")]
+pub struct VersionView {
+    pub cmk_uuid: KeyId,
+    pub key_version_id: VersionId,
+    #[schemars(with = "Moment")]
+    pub creation_date: String,
+    /// Whether new ciphertexts are made with it; never for an asymmetric key, whose callers name the version.
+    pub is_primary: bool,
+}
+
+impl VersionView {
+    fn of(key: &Key, version: &KeyVersion, call: &Call) -> Self {
+        Self {
+            cmk_uuid: key.id,
+            key_version_id: version.id,
+            creation_date: version.created.to_string(),
+            is_primary: key.primary_at(call.now).is_some_and(|primary| primary.id == version.id),
+        }
+    }
+}
+
+/// Lists the versions of a key, oldest first.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListKeyVersions {
+    /// The key: its UUID in lower case, or one of its aliases.
+    pub cmk_uuid: KeyRef,
+    /// Which page.
+    #[serde(flatten)]
+    pub page: Page,
+}
+
+/// A page of versions.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.3, listKeyVersions, and of paging")]
+pub struct VersionPage {
+    pub key_versions: Vec<VersionView>,
+    pub page_number: u64,
+    pub page_size: u64,
+    pub total_count: u64,
+}
+
+impl Operation for ListKeyVersions {
+    type Output = VersionPage;
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<VersionPage> {
+        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        let versions = key.versions_at(call.now);
+        let page = versions.iter().skip(self.page.offset()).take(self.page.limit());
+        Ok(VersionPage {
+            key_versions: page.map(|version| VersionView::of(&key, version, call)).collect(),
+            page_number: self.page.page_number.get(),
+            page_size: self.page.page_size.get(),
+            total_count: versions.len() as u64,
+        })
+    }
+}
+
+/// Describes one version of a key.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeKeyVersion {
+    /// The key: its UUID in lower case, or one of its aliases.
+    pub cmk_uuid: KeyRef,
+    /// The version.
+    pub key_version_id: VersionId,
+}
+
+impl Operation for DescribeKeyVersion {
+    type Output = VersionView;
+    const REFUSALS: &'static [Error] = &[Error::KeyVersionNotFound];
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<VersionView> {
+        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        let found = key.versions_at(call.now).iter().find(|version| version.id == self.key_version_id);
+        Ok(VersionView::of(&key, found.ok_or(Error::KeyVersionNotFound)?, call))
+    }
+}
