@@ -171,7 +171,8 @@ impl Key {
 
     /// The versions whose material is there, oldest first.
     pub fn versions_at(&self, now: Timestamp) -> &[KeyVersion] {
-        if self.import.is_expired(now) { &[] } else { &self.versions }
+        let gone = self.state == KeyState::PendingImport || self.import.is_expired(now);
+        if gone { &[] } else { &self.versions }
     }
 
     /// The version that new ciphertexts are made with; asymmetric keys have none, each call names its version.

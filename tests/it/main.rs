@@ -38,6 +38,7 @@ mod program;
 mod re_encrypt;
 mod recovery;
 mod refusals;
+mod rotation;
 mod self_test;
 mod tags;
 mod tenants;

@@ -1,3 +1,5 @@
+//! What a key allows when, and what its transitions leave.
+
 use super::*;
 use crate::ids::ImportTokenId;
 use crate::model::algorithm::ImportAlgorithm;
