@@ -90,9 +90,14 @@ operations! {
     ops::alias::DeleteAlias: "deleteAlias" ["/keyName/deleteAlias"] "kms:cmk:deleteAlias" Write KeyWrite BOTH Tenant "删除别名" "Delete alias";
     ops::alias::ListAlias: "listAlias" ["/keyName/listAlias"] "kms:cmk:listAlias" Read KeyRead BOTH Tenant "查询别名列表" "List aliases";
     ops::alias::ListAliasByUuid: "listAliasByUuid" ["/keyName/listAliasByUuid"] "kms:cmk:listAliasByUuid" Read KeyRead BOTH Tenant "查询密钥的别名" "List aliases of key";
-    // contract 5.3; cron submits rotateDueKey
-    ops::rotation::CreateKeyVersion: "createKeyVersion" ["/versionControl/createKeyVersion"] "kms:cmk:createVersion" Write KeyWrite BOTH Tenant "创建密钥版本" "Create key version";
+    // contract 5.3; cron submits the last one
+    ops::version::CreateKeyVersion: "createKeyVersion" ["/versionControl/createKeyVersion"] "kms:cmk:createVersion" Write KeyWrite BOTH Tenant "创建密钥版本" "Create key version";
+    ops::version::ListKeyVersions: "listKeyVersions" ["/versionControl/listKeyVersions"] "kms:cmk:listVersions" Read KeyRead BOTH Tenant "查询密钥版本列表" "List key versions";
+    ops::version::DescribeKeyVersion: "describeKeyVersion" ["/versionControl/describeKeyVersion"] "kms:cmk:describeVersion" Read KeyRead BOTH Tenant "查询密钥版本详情" "Describe key version";
+    ops::rotation::UpdateRotationPolicy: "updateRotationPolicy" ["/versionControl/updateRotationPolicy"] "kms:cmk:updateRotation" Write KeyWrite BOTH Tenant "修改轮转策略" "Update rotation policy";
     ops::rotation::RotateDueKey: "rotateDueKey" [] "kms:cmk:rotate" Write Unlimited INTERNAL Tenant "自动轮转" "Rotate due key";
+    // contract 5.4; cron submits it
+    ops::key_material::ExpireKeyMaterial: "expireKeyMaterial" [] "kms:cmk:expireMaterial" Write Unlimited INTERNAL Tenant "清除到期密钥材料" "Expire key material";
     // contract 5.5; "/get/…", "/cmManage/…" and the lower-case c of "certificatecompute" are the published paths
     ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Tenant "加密" "Encrypt";
     ops::symmetric::Decrypt: "decrypt" ["/keyCompute/decrypt"] "kms:cmk:decrypt" Write Symmetric BOTH Tenant "解密" "Decrypt";

@@ -11,8 +11,10 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::ids::KeyId;
 use crate::model::alias::KeyRef;
+use crate::model::key::DueJob;
 use crate::model::record::Kind;
 use crate::ops::audit_trail::{DeleteExpiredAudit, MoveAudit, SignAuditCheckpoint};
+use crate::ops::key_material::ExpireKeyMaterial;
 use crate::ops::rotation::RotateDueKey;
 use crate::ops::system::RunSelfTest;
 use crate::ops::wrapping_key::{self, FinishRoll, RewrapCredential, RewrapKey};
@@ -78,7 +80,7 @@ async fn tick_once(gateway: &Gateway, quiet: bool) {
     if app.failed_self_test().is_none() {
         for result in [
             self_test(gateway).await,
-            rotate(gateway).await,
+            keys(gateway).await,
             roll(gateway).await,
             keep_audit(gateway, quiet).await,
             gateway.sweep().await,
@@ -119,17 +121,28 @@ async fn self_test(gateway: &Gateway) -> Result<()> {
     gateway.submit(RunSelfTest {}).await.map(drop)
 }
 
-/// Gives every key that is due its next version.
-async fn rotate(gateway: &Gateway) -> Result<()> {
+/// Does what is due with keys: their next version, or the end of their material.
+async fn keys(gateway: &Gateway) -> Result<()> {
     let app = gateway.app();
-    for due in app.store.due(app.env.clock.now(), DUE_MAX)? {
+    let now = app.env.clock.now();
+    for due in app.store.due(now, DUE_MAX)? {
         if due.kind != Kind::Key as u8 {
             continue;
         }
-        let id = <[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?;
-        let operation = RotateDueKey { cmk_uuid: KeyRef::Id(KeyId::from_bytes(id)) };
-        if let Err(error) = gateway.submit(operation).await {
-            tracing::warn!(event = "rotateDueKey", key = %KeyId::from_bytes(id), %error, "not rotated");
+        let id = KeyId::from_bytes(<[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?);
+        let cmk_uuid = KeyRef::Id(id);
+        match app.keys.get(&id)?.and_then(|key| key.due_job(now)) {
+            Some(DueJob::Rotate) => {
+                note("rotateDueKey", &id.to_string(), gateway.submit(RotateDueKey { cmk_uuid }).await);
+            }
+            Some(DueJob::Expire) => {
+                note(
+                    "expireKeyMaterial",
+                    &id.to_string(),
+                    gateway.submit(ExpireKeyMaterial { cmk_uuid }).await,
+                );
+            }
+            None => {}
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ use crate::model::principal::Plane;
 const SECTIONS: &[(&[&str], &str, &str, &str)] = &[
     (&["cmkManage", "keyManage", "resource"], "keys", "密钥", "Keys"),
     (&["keyName"], "aliases", "别名", "Aliases"),
-    (&["keyVersion"], "versions", "密钥版本", "Key versions"),
+    (&["versionControl"], "versions", "密钥版本", "Key versions"),
     (&["keyCompute", "get", "certificatecompute", "cmManage"], "cryptography", "密码运算", "Cryptography"),
     (&["asymmetric"], "asymmetric", "非对称运算", "Asymmetric cryptography"),
     (&["manageCertificate", "certificateCompute"], "certificates", "证书", "Certificates"),

@@ -53,8 +53,8 @@ impl Operation for HmacCompute {
     async fn run(self, call: &Call, app: &App) -> Result<Hmac> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let version = match self.key_version_id {
-            Some(id) => key.version_for_use(Work::Symmetric, id, call.now)?,
-            None => key.primary_for_use(call.now)?,
+            Some(id) => key.version_for_use(Work::Symmetric, id, call.horizon())?,
+            None => key.primary_for_use(call.horizon())?,
         };
         call.use_version(key.id, version.id);
         let command = HmacSm3 { key: version.wrapped.clone(), message: self.input.into_bytes() };

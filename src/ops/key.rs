@@ -273,7 +273,7 @@ impl ListAliasKeys {
     }
 
     fn keeps(&self, key: &Key, call: &Call, app: &App) -> Result<bool> {
-        let plain = self.key_state.is_none_or(|state| state.matches(key.state_at(call.now)))
+        let plain = self.key_state.is_none_or(|state| state.matches(key.state_at(call.horizon())))
             && self.key_spec.is_none_or(|spec| spec == key.spec)
             && self.key_usage.is_none_or(|usage| usage == key.usage)
             && self.protection_level.is_none_or(|level| level == key.level)
@@ -382,7 +382,7 @@ async fn switch(
     app: &App,
     transition: fn(&mut Key, Timestamp) -> Result<()>,
 ) -> Result<SwitchedKey> {
-    let now = call.now;
+    let now = call.horizon();
     let transition = move |key: &mut Key| transition(key, now);
     let key = app.keys.change(call, &call.key()?, transition).await?.ok_or(Error::KeyNotFound)?;
     Ok(SwitchedKey { cmk_uuid: key.id, key_state: key.state_at(now).wire_name().into() })

@@ -105,7 +105,7 @@ pub struct NamedKey {
 impl KeyMetadata {
     /// Describes a key.
     pub fn of(key: &Key, call: &Call) -> Self {
-        let now = call.now;
+        let now = call.horizon();
         let state = key.state_at(now);
         let delete_date = match state {
             KeyState::PendingDeletion { at } => Some(at.to_string()),

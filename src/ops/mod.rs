@@ -13,6 +13,7 @@ pub mod credential;
 pub mod data_key;
 pub mod integrity;
 pub mod key;
+pub mod key_material;
 pub mod key_metadata;
 pub mod random;
 pub mod re_encrypt;
@@ -20,6 +21,7 @@ pub mod rotation;
 pub mod symmetric;
 pub mod system;
 pub mod tag;
+pub mod version;
 pub mod wrapping_key;
 
 use std::future::Future;

@@ -1,64 +1,67 @@
-//! Rotation of symmetric keys (contract 5.3): the operation that cron submits.
+//! Rotation of symmetric keys (contract 5.3): its policy, and the operation that cron submits.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use super::key::{generate, limit_versions};
-use crate::api::{Call, Moment, Target};
+use super::key::generate;
+use super::key_metadata::RotationPolicy;
+use crate::api::{Call, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
 use crate::model::key::Key;
-use crate::store::Changes;
+use crate::model::rotation::RotationPeriod;
 
-/// Adds a version to an asymmetric key. The versions that it has stay usable; each call names the one it means.
+/// Decides whether a symmetric key gets a new primary version every so often. Versions that it has stay for decryption. The
+/// first one is due one period from now; repeating the policy that the key has moves no date.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct CreateKeyVersion {
-    /// The asymmetric key: its UUID in lower case, or one of its aliases.
+pub struct UpdateRotationPolicy {
+    /// The key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
+    /// Whether it gets a new primary version every `rotationInterval`.
+    pub enable_automatic_rotation: bool,
+    /// How often it rotates, 7 to 730 days: whole days, or a number and `d`, `h`, `m` or `s`. Needed to switch rotation on.
+    pub rotation_interval: Option<RotationPeriod>,
 }
 
-/// A new version.
+/// A key's policy.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of contract 5.3, createKeyVersion")]
-pub struct CreatedVersion {
+pub struct KeyRotation {
+    /// The key.
     pub cmk_uuid: KeyId,
-    pub key_version_id: VersionId,
-    pub creation_date: Moment,
+    /// Its policy.
+    #[serde(flatten)]
+    pub policy: RotationPolicy,
 }
 
-impl Operation for CreateKeyVersion {
-    type Output = CreatedVersion;
+impl Operation for UpdateRotationPolicy {
+    type Output = KeyRotation;
     const REFUSALS: &'static [Error] = &[
         Error::KeyDisabled,
         Error::KeyPendingDeletion,
         Error::KeyPendingImport,
-        Error::LimitExceeded("", 0),
-        Error::ServiceFrozen,
-        Error::Unsupported(""),
         Error::UnsupportedOrigin(""),
+        Error::Unsupported(""),
     ];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
     }
 
-    async fn run(self, call: &Call, app: &App) -> Result<CreatedVersion> {
-        let (id, now) = (call.key()?, call.now);
-        let key = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
-        key.check_add_version(now)?;
-        let (version, _held) = generate(id, key.spec, key.usage, key.level, key.instance, call, app).await?;
-        let output = CreatedVersion { cmk_uuid: id, key_version_id: version.id, creation_date: Moment(now) };
-        let mut beside = Changes::default();
-        limit_versions(&mut beside, &key, app);
-        call.remember(&mut beside, &output)?;
-        let add = move |key: &mut Key| key.add_version(version, now);
-        app.keys.change_with(call, &id, beside, add).await?.ok_or(Error::KeyNotFound)?;
-        Ok(output)
+    async fn run(self, call: &Call, app: &App) -> Result<KeyRotation> {
+        let period = match (self.enable_automatic_rotation, self.rotation_interval) {
+            (false, _) => None,
+            (true, None) => return Err(Error::MissingField("rotationInterval".into())),
+            (true, Some(period)) => Some(period),
+        };
+        let now = call.now;
+        let edit = move |key: &mut Key| key.set_rotation(period, now);
+        let key = app.keys.change(call, &call.key()?, edit).await?.ok_or(Error::KeyNotFound)?;
+        Ok(KeyRotation { cmk_uuid: key.id, policy: RotationPolicy::of(&key) })
     }
 }
 

@@ -1,12 +1,12 @@
-//! What lasts: restarts, rotation as time goes by, quotas, and many callers at once.
+//! What lasts: restarts, quotas, and many callers at once.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::kit::{OpenApi, Service, base64, parallel, poll, send, try_send, unbase64};
+use crate::kit::{Service, base64, parallel, poll, try_send, unbase64};
+use crate::rotation::weekly;
 
 const CREATE: &str = "/cmkManage/createKey";
 const DESCRIBE: &str = "/keyManage/describeKey";
@@ -14,7 +14,6 @@ const ENCRYPT: &str = "/keyCompute/encrypt";
 const DECRYPT: &str = "/keyCompute/decrypt";
 const MAC: &str = "/get/hmaccompute";
 const LIST: &str = "/keyManage/listAliasKeys";
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[test]
 fn a_restart_keeps_keys_aliases_credentials_and_audit() {
@@ -76,170 +75,6 @@ fn a_key_that_left_memory_comes_back_as_it_was() {
     admin.ok("/cmkManage/enableKey", json!({"cmkUuid": key}));
     let opened = admin.ok(DECRYPT, json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
     assert_eq!(unbase64(&opened["plaintext"]), b"kept");
-}
-
-/// A key that rotates every seven days.
-fn weekly(person: &OpenApi) -> Value {
-    person.ok(CREATE, json!({"enableAutomaticRotation": true, "rotationInterval": "7d"}))
-}
-
-/// Waits until the key has another primary version than the given one.
-fn rotated(person: &OpenApi, key: &Value, from: &Value) -> Value {
-    poll("a rotation", || {
-        let now = person.ok(DESCRIBE, json!({"cmkUuid": key}));
-        (now["primaryKeyVersion"] != *from).then_some(now)
-    })
-}
-
-/// Waits for a whole tick of the scheduler: each tick writes down the floods of minutes that are over, after it has
-/// rotated what was due.
-fn whole_tick(service: &Service, person: &OpenApi) {
-    let floods = || {
-        let page = person.ok("/audit/queryAudit", json!({"eventName": "suppressedCalls", "pageSize": 100}));
-        page["records"].as_array().unwrap().len()
-    };
-    let (before, url) = (floods(), format!("{}/v1{CREATE}", person.endpoint));
-    for _ in 0..61 {
-        send(&person.agent, "POST", &url, &[], b"");
-    }
-    service.clock.advance(Duration::from_secs(60));
-    poll("a tick", || (floods() > before).then_some(()));
-}
-
-fn rotations(person: &OpenApi) -> Vec<Value> {
-    let page = person.ok("/audit/queryAudit", json!({"eventName": "rotateDueKey", "pageSize": 100}));
-    page["records"].as_array().unwrap().clone()
-}
-
-#[test]
-fn a_due_key_rotates_and_old_versions_stay() {
-    let service = Service::start();
-    let admin = service.admin();
-    let key = weekly(&admin);
-    let (id, first) = (&key["cmkUuid"], &key["primaryKeyVersion"]);
-    let sealed = admin.ok(ENCRYPT, json!({"cmkUuid": id, "plaintext": base64("old")}));
-    let mac = admin.ok(MAC, json!({"cmkUuid": id, "input": "a"}));
-    service.clock.advance(7 * DAY - Duration::from_secs(61));
-    whole_tick(&service, &admin);
-    assert_eq!(admin.ok(DESCRIBE, json!({"cmkUuid": id}))["primaryKeyVersion"], *first, "one second early");
-    service.clock.advance(Duration::from_secs(1));
-    let after = rotated(&admin, id, first);
-    assert_eq!(after["lastRotationDate"], "2026-11-09T00:00:00Z");
-    assert_eq!(after["nextRotationDate"], "2026-11-16T00:00:00Z");
-    assert_eq!(after["automaticRotation"], "Enabled");
-    let second = &after["primaryKeyVersion"];
-    let opened = admin.ok(DECRYPT, json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
-    assert_eq!((unbase64(&opened["plaintext"]), &opened["keyVersionId"]), (b"old".to_vec(), first));
-    let new = admin.ok(ENCRYPT, json!({"cmkUuid": id, "plaintext": base64("new")}));
-    assert_eq!(new["keyVersionId"], *second);
-    assert_eq!(admin.ok("/keyCompute/generateDataKey", json!({"cmkUuid": id}))["keyVersionId"], *second);
-    let explicit = admin.ok(MAC, json!({"cmkUuid": id, "input": "a", "keyVersionId": first}));
-    assert_eq!(explicit, mac, "a named version is stable");
-    let default = admin.ok(MAC, json!({"cmkUuid": id, "input": "a"}));
-    assert_eq!(default["keyVersionId"], *second);
-    assert_ne!(default["hmacoutput"], mac["hmacoutput"]);
-    service.clock.advance(7 * DAY);
-    rotated(&admin, id, second);
-    let opened = admin.ok(DECRYPT, json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
-    assert_eq!(unbase64(&opened["plaintext"]), b"old");
-}
-
-#[test]
-fn a_rotation_is_recorded_as_the_systems_work() {
-    let service = Service::start();
-    let admin = service.admin();
-    let key = weekly(&admin);
-    service.clock.advance(7 * DAY);
-    rotated(&admin, &key["cmkUuid"], &key["primaryKeyVersion"]);
-    whole_tick(&service, &admin);
-    let records = rotations(&admin);
-    assert_eq!(records.len(), 1, "{records:?}");
-    for (field, value) in [
-        ("eventType", json!("SYSTEM")),
-        ("eventSource", json!("INTERNAL")),
-        ("eventLevel", json!("NORMAL")),
-        ("principalType", json!("SYSTEM")),
-        ("userName", json!("system")),
-        ("resourceType", json!("CMK")),
-        ("resourceIds", json!([key["cmkUuid"]])),
-        ("instanceId", service.first["instanceId"].clone()),
-        ("httpStatus", json!(200)),
-        ("time", json!("2026-11-09T00:00:00Z")),
-    ] {
-        assert_eq!(records[0][field], value, "{field}");
-    }
-}
-
-/// The owner of a key must be able to find out that it was rotated (contract 5.14: a record names its account).
-#[test]
-fn a_rotation_is_in_the_trail_of_the_keys_account() {
-    let service = Service::start();
-    let (second, account) = service.tenant();
-    let key = weekly(&second);
-    service.clock.advance(7 * DAY);
-    rotated(&second, &key["cmkUuid"], &key["primaryKeyVersion"]);
-    let records = rotations(&second);
-    assert_eq!(records.len(), 1, "{records:?}");
-    assert_eq!(records[0]["accountId"], account["accountId"]);
-    assert_eq!(rotations(&service.admin()), Vec::<Value>::new(), "and in no other");
-}
-
-#[test]
-fn a_key_that_was_due_many_times_during_an_absence_rotates_once() {
-    let mut service = Service::start();
-    let key = weekly(&service.admin());
-    service.stop();
-    service.clock.advance(100 * DAY);
-    service.restart();
-    let admin = service.admin();
-    let after = rotated(&admin, &key["cmkUuid"], &key["primaryKeyVersion"]);
-    assert_eq!(after["lastRotationDate"], "2027-02-10T00:00:00Z");
-    assert_eq!(
-        after["nextRotationDate"], "2027-02-17T00:00:00Z",
-        "a period after the rotation, not after the date missed"
-    );
-    whole_tick(&service, &admin);
-    whole_tick(&service, &admin);
-    assert_eq!(admin.ok(DESCRIBE, json!({"cmkUuid": key["cmkUuid"]})), after);
-    assert_eq!(rotations(&admin).len(), 1);
-}
-
-#[test]
-fn a_disabled_key_rests_and_rotates_when_it_is_enabled() {
-    let service = Service::start();
-    let admin = service.admin();
-    let key = weekly(&admin);
-    let id = json!({"cmkUuid": key["cmkUuid"]});
-    admin.ok("/cmkManage/disableKey", id.clone());
-    service.clock.advance(30 * DAY);
-    whole_tick(&service, &admin);
-    let resting = admin.ok(DESCRIBE, id.clone());
-    assert_eq!(resting["primaryKeyVersion"], key["primaryKeyVersion"]);
-    assert_eq!(
-        (&resting["automaticRotation"], &resting["keyState"]),
-        (&json!("Suspended"), &json!("Disabled"))
-    );
-    admin.ok("/cmkManage/enableKey", id);
-    let after = rotated(&admin, &key["cmkUuid"], &key["primaryKeyVersion"]);
-    assert_eq!(after["automaticRotation"], "Enabled");
-    whole_tick(&service, &admin);
-    assert_eq!(rotations(&admin).len(), 1);
-}
-
-#[test]
-fn many_keys_that_are_due_together_all_rotate() {
-    let service = Service::start();
-    let admin = service.admin();
-    let keys: Vec<Value> = (0..50).map(|_| weekly(&admin)).collect();
-    let steady = admin.ok(CREATE, json!({}));
-    service.clock.advance(8 * DAY);
-    for key in &keys {
-        rotated(&admin, &key["cmkUuid"], &key["primaryKeyVersion"]);
-    }
-    whole_tick(&service, &admin);
-    assert_eq!(rotations(&admin).len(), 50);
-    let now = admin.ok(DESCRIBE, json!({"cmkUuid": steady["cmkUuid"]}));
-    assert_eq!(now["primaryKeyVersion"], steady["primaryKeyVersion"]);
 }
 
 #[test]

@@ -39,6 +39,7 @@ mod program;
 mod re_encrypt;
 mod recovery;
 mod refusals;
+mod rotation;
 mod self_test;
 mod tags;
 mod tenants;

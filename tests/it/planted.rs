@@ -65,12 +65,19 @@ pub fn second_service(service: &Service) -> Value {
     json!(instance.id)
 }
 
-/// Brings a key into a state and starts the service again, so that nobody holds what it was.
+/// Brings a key into a state and starts the service again.
 pub fn set_state(service: &mut Service, key: &Value, state: KeyState) {
+    change_key(service, key, |key| key.state = state);
+}
+
+/// Changes a key and starts the service again, so that nobody holds what it was.
+pub fn change_key(service: &mut Service, key: &Value, change: impl FnOnce(&mut Key)) {
     let id: KeyId = serde_json::from_value(key.clone()).unwrap();
     let before: Key = service.app().store.get(&id).unwrap().unwrap();
+    let mut after = before.clone();
+    change(&mut after);
     let mut changes = Changes::default();
-    changes.replace(&before, &Key { state, ..before.clone() }, Error::internal("it is gone")).unwrap();
+    changes.replace(&before, &after, Error::internal("it is gone")).unwrap();
     commit(service, changes);
     service.restart();
 }

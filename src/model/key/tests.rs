@@ -1,5 +1,9 @@
+//! What a key allows when, and what its transitions leave.
+
 use super::*;
+use crate::ids::ImportTokenId;
 use crate::model::algorithm::ImportAlgorithm;
+use crate::model::import::ImportToken;
 use crate::model::text::Text;
 
 const DAY: i64 = 86_400;

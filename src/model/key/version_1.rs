@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use super::{Import, Key, KeyState, KeyVersion};
+use super::{Key, KeyState, KeyVersion};
 use crate::env::Timestamp;
 use crate::ids::{AccountId, InstanceId, KeyId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
+use crate::model::import::Import;
 use crate::model::rotation::{Rotation, RotationPeriod};
 use crate::model::tag::Tags;
 use crate::model::text::Description;

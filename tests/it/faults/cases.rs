@@ -97,9 +97,22 @@ impl Tenant {
                     .ok("/keyManage/updateKeyDescription", json!({"cmkUuid": self.key, "description": ""}));
                 json!({"cmkUuid": self.key, "description": "told"})
             }
+            "updateRotationPolicy" => {
+                let off = json!({"cmkUuid": self.key, "enableAutomaticRotation": false});
+                self.person.ok("/versionControl/updateRotationPolicy", off);
+                json!({"cmkUuid": self.key, "enableAutomaticRotation": true, "rotationInterval": "7d"})
+            }
+            "describeKeyVersion" => {
+                let versions = self.person.ok("/versionControl/listKeyVersions", key);
+                json!({"cmkUuid": self.key, "keyVersionId": versions["keyVersions"][0]["keyVersionId"]})
+            }
             "tagResources" | "untagResources" => self.tagging(spec.name),
             "enableUserAk" | "disableUserAk" | "deleteUserAk" => self.credential(spec.name),
-            "describeKey" | "listAliasByUuid" | "generateDataKey" | "generateDataKeyWithoutPlaintext" => key,
+            "describeKey"
+            | "listKeyVersions"
+            | "listAliasByUuid"
+            | "generateDataKey"
+            | "generateDataKeyWithoutPlaintext" => key,
             "encrypt" => json!({"cmkUuid": self.key, "plaintext": base64("text")}),
             "decrypt" | "getDataKey" => json!({"ciphertextBlob": self.ciphertext}),
             "reEncrypt" => json!({"ciphertextBlob": self.ciphertext, "destinationCmkUuid": self.other}),

@@ -8,6 +8,7 @@ mod credentials;
 mod keys;
 mod macs;
 mod tags;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,13 +53,14 @@ pub struct Key {
     rotation: Option<Rotation>,
     /// Oldest first; the last one is the primary version.
     pub versions: Vec<String>,
+    /// When each of them was made.
+    made: Vec<i64>,
 }
 
 #[derive(Debug, Clone)]
 struct Rotation {
     interval: i64,
     next: i64,
-    last: Option<i64>,
 }
 
 /// A call that was answered under a `clientToken`.
@@ -110,6 +112,9 @@ impl Model {
             "deleteAlias" => self.delete_alias(by, body),
             "listAlias" => self.list_aliases(by, body, false),
             "listAliasByUuid" => self.list_aliases(by, body, true),
+            "updateRotationPolicy" => self.set_rotation(by, body),
+            "listKeyVersions" => self.list_versions(by, body),
+            "describeKeyVersion" => self.describe_version(by, body),
             "encrypt" => self.encrypt(by, body, result),
             "decrypt" => self.decrypt(by, body, result),
             "generateDataKey" => self.generate_data_key(by, body, result, true),

@@ -114,6 +114,15 @@ pub enum Step {
         number: u64,
         size: u64,
     },
+    /// Rotation on or off, with or without an interval.
+    SetRotation(KeyName, bool, Option<&'static str>),
+    ListVersions {
+        key: KeyName,
+        number: u64,
+        size: u64,
+    },
+    /// A version of some key: of this one, or of another.
+    DescribeVersion(KeyName, Which, usize),
     Encrypt {
         key: KeyName,
         bytes: usize,

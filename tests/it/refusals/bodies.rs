@@ -11,7 +11,8 @@ use super::message::{Body, Caller};
 use crate::kit::{OpenApi, Service, base64, new_id};
 
 /// Fields that an operation needs although its schema has another way to call it.
-const NEEDED: &[(&str, &str)] = &[("rollWrappingKey", "instanceId")];
+const NEEDED: &[(&str, &str)] =
+    &[("rollWrappingKey", "instanceId"), ("updateRotationPolicy", "rotationInterval")];
 
 /// Fields that mean something only together with another one.
 const TOGETHER: &[(&str, &str)] = &[("tagValue", "tagKey")];
@@ -53,6 +54,13 @@ impl Tenant {
             let Fixture(value, key) = self.fixture(field, row.spec);
             right.body.insert(field.name.clone(), value);
             right.keys.extend(key.map(|key| (field.name.clone(), key)));
+        }
+        // A version is one of the key beside it.
+        if let (Some(key), Some(version)) =
+            (right.body.get("cmkUuid").cloned(), right.body.get_mut("keyVersionId"))
+        {
+            *version = self.person.ok("/keyManage/describeKey", json!({"cmkUuid": key}))["primaryKeyVersion"]
+                .clone();
         }
         right
     }

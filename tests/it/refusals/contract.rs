@@ -122,6 +122,7 @@ pub fn by_state(spec: &Spec, field: &str) -> [&'static str; 3] {
         ("getDataKey", _) => [OK, OK, "KMS.9012"],
         _ if spec.access == Access::Read => [OK, OK, OK],
         (_, RateClass::Symmetric | RateClass::Integrity) => ["KMS.9010", "KMS.9011", "KMS.9012"],
+        ("updateRotationPolicy", _) => ["KMS.9010", "KMS.9011", "KMS.9012"],
         ("enableKey" | "disableKey", _) => [OK, "KMS.9013", "KMS.9013"],
         ("createAlias", _) => [OK, "KMS.9013", OK],
         ("updateKeyDescription" | "tagResources" | "untagResources", _) => [OK, "KMS.9011", OK],

@@ -1,35 +1,13 @@
-//! Keys: made, switched, described, listed, and their versions as they become due.
+//! Keys: made, switched, described and listed.
 
 use serde_json::{Value, json};
 
 use super::tags::{self, Filter};
+use super::versions::policy;
 use super::{Expected, Key, Model, Rotation, page, state, text, time};
 use crate::model::steps::Caller;
 
 impl Model {
-    /// A key whose next version is due now: the scheduler makes it without being asked.
-    pub fn due(&self) -> Option<usize> {
-        let due = |key: &Key| {
-            key.enabled && key.rotation.as_ref().is_some_and(|rotation| rotation.next <= self.now)
-        };
-        self.keys.iter().position(due)
-    }
-
-    /// Takes note of the version that a due key got.
-    pub fn rotated(&mut self, at: usize, version: &Value) {
-        let version = text(&self.fresh(version));
-        let key = &mut self.keys[at];
-        let rotation = key.rotation.as_mut().unwrap();
-        (rotation.last, rotation.next) = (Some(self.now), self.now + rotation.interval);
-        key.versions.push(version);
-    }
-
-    /// Versions that the scheduler has made, in one account.
-    pub fn rotations(&self, account: usize) -> usize {
-        let keys = self.keys.iter().filter(|key| key.account == account);
-        keys.map(|key| key.versions.len() - 1).sum()
-    }
-
     pub(super) fn create_key(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let tags = tags::read(&body["tags"])?;
         let alias = body["aliasName"].as_str().map(str::to_owned);
@@ -40,11 +18,9 @@ impl Model {
             return Err("KMS.9030");
         }
         let days = body["rotationInterval"].as_str().map(|days| days.trim_end_matches('d').parse::<i64>());
-        let rotation = days.map(|days| days.unwrap() * 86_400).map(|interval| Rotation {
-            interval,
-            next: self.now + interval,
-            last: None,
-        });
+        let rotation = days
+            .map(|days| days.unwrap() * 86_400)
+            .map(|interval| Rotation { interval, next: self.now + interval });
         let key = Key {
             id: text(&self.fresh(&result["cmkUuid"])),
             account: by.account,
@@ -55,6 +31,7 @@ impl Model {
             enabled: true,
             rotation,
             versions: vec![text(&self.fresh(&result["primaryKeyVersion"]))],
+            made: vec![self.now],
         };
         let mut described = self.describe(&key);
         described.as_object_mut().unwrap().remove("aliases");
@@ -85,8 +62,7 @@ impl Model {
     pub(super) fn describe(&self, key: &Key) -> Value {
         let account = &self.accounts[key.account];
         let named = account.aliases.iter().filter(|(_, id)| **id == key.id).map(|(name, _)| name);
-        let rotation = key.rotation.as_ref();
-        json!({
+        let mut described = json!({
             "cmkUuid": key.id,
             "arn": format!("ctyun:kms:local:{}:key/{}", account.id, key.id),
             "creationDate": time(key.created),
@@ -97,19 +73,15 @@ impl Model {
             "origin": "Ctyun_KMS",
             "protectionLevel": if key.spec == "Ctyun_SM4" { "HSM" } else { "SOFTWARE" },
             "primaryKeyVersion": key.versions.last(),
-            "automaticRotation": match (rotation, key.enabled) {
-                (None, _) => "Disabled",
-                (Some(_), true) => "Enabled",
-                (Some(_), false) => "Suspended",
-            },
-            "rotationInterval": rotation.map(|rotation| format!("{}s", rotation.interval)),
-            "nextRotationDate": rotation.map(|rotation| time(rotation.next)),
-            "lastRotationDate": rotation.and_then(|rotation| rotation.last).map(time),
+            "lastRotationDate": key.made.last().filter(|_| key.made.len() > 1).copied().map(time),
             "deleteDate": null,
             "instanceId": account.service,
             "tags": tags::view(&key.tags),
             "aliases": named.collect::<Vec<_>>(),
-        })
+        });
+        let Value::Object(policy) = policy(key) else { unreachable!("a policy is an object") };
+        described.as_object_mut().unwrap().extend(policy);
+        described
     }
 
     pub(super) fn list_keys(&self, by: Caller, body: &Value) -> Expected {

@@ -9,6 +9,7 @@ use super::{AliasName, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, W
 
 const ALIASES: [&str; 5] = ["alias/a", "alias/b", "alias/b/2", "alias/C_d-e", "alias/ecs"];
 const SPECS: [&str; 2] = ["AES_256", "Ctyun_SM4"];
+const INTERVALS: [&str; 3] = ["7d", "8d", "30d"];
 const INPUTS: [&str; 3] = ["abc", "钥库", "a\nb"];
 const TOKENS: [&str; 2] = ["first token", "second token"];
 const NAMES: [&str; 3] = ["a", "b", "team"];
@@ -48,6 +49,13 @@ fn step() -> BoxedStrategy<Step> {
         2 => page().prop_map(|(number, size)| Step::ListAliases { number, size }),
         2 => (key(), page())
             .prop_map(|(key, (number, size))| Step::ListAliasesOfKey { key, number, size }),
+        4 => (key(), weighted(0.7, select(&INTERVALS[..])))
+            .prop_map(|(key, interval)| Step::SetRotation(key, interval.is_some(), interval)),
+        1 => (key(), any::<bool>(), of(select(&INTERVALS[..])))
+            .prop_map(|(key, on, interval)| Step::SetRotation(key, on, interval)),
+        3 => (key(), page()).prop_map(|(key, (number, size))| Step::ListVersions { key, number, size }),
+        3 => (key(), which(), 0..4usize)
+            .prop_map(|(key, which, number)| Step::DescribeVersion(key, which, number)),
         7 => (key(), length(), of(select(&CONTEXTS[..])))
             .prop_map(|(key, bytes, context)| Step::Encrypt { key, bytes, context }),
         9 => (which(), fate()).prop_map(|(sealed, fate)| Step::Decrypt(sealed, fate)),
@@ -75,7 +83,7 @@ fn step() -> BoxedStrategy<Step> {
 }
 
 fn create_key() -> impl Strategy<Value = Step> {
-    let rotation = of(select(&["7d", "8d", "30d"][..]));
+    let rotation = of(select(&INTERVALS[..]));
     let description = of(select(&["", "first", "第二"][..]));
     let alias = weighted(0.4, select(&ALIASES[..]));
     (of(select(&SPECS[..])), rotation, alias, description, weighted(0.5, tags()), token()).prop_map(

@@ -33,6 +33,9 @@ impl Step {
             Self::DeleteAlias(_) => "/keyName/deleteAlias",
             Self::ListAliases { .. } => "/keyName/listAlias",
             Self::ListAliasesOfKey { .. } => "/keyName/listAliasByUuid",
+            Self::SetRotation(..) => "/versionControl/updateRotationPolicy",
+            Self::ListVersions { .. } => "/versionControl/listKeyVersions",
+            Self::DescribeVersion(..) => "/versionControl/describeKeyVersion",
             Self::Encrypt { .. } => "/keyCompute/encrypt",
             Self::Decrypt(..) => "/keyCompute/decrypt",
             Self::GenerateDataKey { shown: true, .. } => "/keyCompute/generateDataKey",
@@ -77,6 +80,13 @@ impl Step {
             Self::DeleteAlias(alias) => json!({"aliasName": alias.text(by, model)}),
             Self::ListAliases { number, size } | Self::ListTagKeys { number, size } => page(*number, *size),
             Self::ListAliasesOfKey { key, number, size } => of(key, page(*number, *size)),
+            Self::SetRotation(key, on, interval) => {
+                of(key, json!({"enableAutomaticRotation": on, "rotationInterval": interval}))
+            }
+            Self::ListVersions { key, number, size } => of(key, page(*number, *size)),
+            Self::DescribeVersion(key, which, number) => {
+                of(key, json!({"keyVersionId": version_of(*which, *number, by, model)}))
+            }
             Self::Encrypt { key, bytes, context } => {
                 let plaintext = base64(vec![*bytes as u8; *bytes]);
                 of(key, json!({"plaintext": plaintext, "encryptionContext": context}))

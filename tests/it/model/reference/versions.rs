@@ -1,0 +1,88 @@
+//! Versions of keys and the policy by which they come.
+
+use serde_json::{Value, json};
+
+use super::{Expected, Key, Model, Rotation, page, text, time};
+use crate::model::steps::Caller;
+
+impl Model {
+    /// A key whose next version is due now: the scheduler makes it without being asked.
+    pub fn due(&self) -> Option<usize> {
+        let due = |key: &Key| {
+            key.enabled && key.rotation.as_ref().is_some_and(|rotation| rotation.next <= self.now)
+        };
+        self.keys.iter().position(due)
+    }
+
+    /// Takes note of the version that a due key got.
+    pub fn rotated(&mut self, at: usize, version: &Value) {
+        let version = text(&self.fresh(version));
+        let key = &mut self.keys[at];
+        let rotation = key.rotation.as_mut().unwrap();
+        rotation.next = self.now + rotation.interval;
+        key.versions.push(version);
+        key.made.push(self.now);
+    }
+
+    /// Versions that the scheduler has made, in one account.
+    pub fn rotations(&self, account: usize) -> usize {
+        let keys = self.keys.iter().filter(|key| key.account == account);
+        keys.map(|key| key.versions.len() - 1).sum()
+    }
+
+    pub(super) fn set_rotation(&mut self, by: Caller, body: &Value) -> Expected {
+        let at = self.find(by, &body["cmkUuid"])?;
+        let interval = match (&body["enableAutomaticRotation"], &body["rotationInterval"]) {
+            (Value::Bool(false), _) => None,
+            (_, Value::Null) => return Err("KMS.0118"),
+            (_, days) => Some(days.as_str().unwrap().trim_end_matches('d').parse::<i64>().unwrap() * 86_400),
+        };
+        let now = self.now;
+        let key = &mut self.keys[at];
+        if !key.enabled {
+            return Err("KMS.9010");
+        }
+        let same = key.rotation.as_ref().map(|rotation| rotation.interval) == interval;
+        if !same {
+            key.rotation = interval.map(|interval| Rotation { interval, next: now + interval });
+        }
+        let mut policy = policy(key);
+        policy["cmkUuid"] = json!(key.id);
+        Ok(policy)
+    }
+
+    pub(super) fn list_versions(&self, by: Caller, body: &Value) -> Expected {
+        let key = &self.keys[self.find(by, &body["cmkUuid"])?];
+        let all = (0..key.versions.len()).map(|number| version(key, number)).collect();
+        Ok(page("keyVersions", all, body))
+    }
+
+    pub(super) fn describe_version(&self, by: Caller, body: &Value) -> Expected {
+        let key = &self.keys[self.find(by, &body["cmkUuid"])?];
+        let number = key.versions.iter().position(|known| *known == body["keyVersionId"]);
+        number.map(|number| version(key, number)).ok_or("KMS.9002")
+    }
+}
+
+/// What is told of how a key rotates.
+pub fn policy(key: &Key) -> Value {
+    let rotation = key.rotation.as_ref();
+    json!({
+        "automaticRotation": match (rotation, key.enabled) {
+            (None, _) => "Disabled",
+            (Some(_), true) => "Enabled",
+            (Some(_), false) => "Suspended",
+        },
+        "rotationInterval": rotation.map(|rotation| format!("{}s", rotation.interval)),
+        "nextRotationDate": rotation.map(|rotation| time(rotation.next)),
+    })
+}
+
+fn version(key: &Key, number: usize) -> Value {
+    json!({
+        "cmkUuid": key.id,
+        "keyVersionId": key.versions[number],
+        "creationDate": time(key.made[number]),
+        "isPrimary": number + 1 == key.versions.len(),
+    })
+}
