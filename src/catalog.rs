@@ -26,6 +26,8 @@ pub struct Row {
     pub result: fn(&mut SchemaGenerator) -> Schema,
     /// What refuses it beside what follows from its fields, its caller and its rate.
     pub refusals: &'static [Error],
+    /// See [`Operation::KNOWN_AS`].
+    known_as: &'static [(&'static str, &'static str)],
 }
 
 impl Row {
@@ -37,6 +39,11 @@ impl Row {
     /// The fields of its result.
     pub fn result_fields(&self) -> Vec<Field> {
         api::fields(self.result)
+    }
+
+    /// The refusal of a request without this field.
+    pub fn missing(&self, field: &Field) -> Error {
+        Error::MissingField(ops::known_as(self.known_as, field.name.clone().into()))
     }
 
     /// What it does, in words.
@@ -72,7 +79,7 @@ macro_rules! operations {
             };
         })*
         /// Every operation, in the order of the contract.
-        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation>, refusals: <$operation as Operation>::REFUSALS }),*]);
+        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation>, refusals: <$operation as Operation>::REFUSALS, known_as: <$operation as Operation>::KNOWN_AS }),*]);
     };
 }
 

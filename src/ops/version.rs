@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use super::key::{generate, limit_versions};
+use super::key::{check_versions, generate, limit_versions};
 use crate::api::{Call, Moment, Page, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -81,15 +81,17 @@ impl Operation for CreateKeyVersion {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<CreatedVersion> {
-        let (id, now) = (call.key()?, call.now);
+        let (id, horizon) = (call.key()?, call.horizon());
         let key = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
-        key.check_add_version(now)?;
+        key.check_add_version(horizon)?;
+        check_versions(key.spec, key.account, app)?;
         let (version, _held) = generate(id, key.spec, key.usage, key.level, key.instance, call, app).await?;
-        let output = CreatedVersion { cmk_uuid: id, key_version_id: version.id, creation_date: Moment(now) };
+        let output =
+            CreatedVersion { cmk_uuid: id, key_version_id: version.id, creation_date: Moment(call.now) };
         let mut beside = Changes::default();
         limit_versions(&mut beside, &key, app);
         call.remember(&mut beside, &output)?;
-        let add = move |key: &mut Key| key.add_version(version, now);
+        let add = move |key: &mut Key| key.add_version(version, horizon);
         app.keys.change_with(call, &id, beside, add).await?.ok_or(Error::KeyNotFound)?;
         Ok(output)
     }

@@ -29,6 +29,11 @@ pub const COMPUTES: &[&str] = &[
     "hmaccompute",
     "messageDigest",
     "getRandom",
+    "asymmetricSign",
+    "asymmetricVerify",
+    "asymmetricEncrypt",
+    "asymmetricDecrypt",
+    "getPublicKey",
     // Tests the machine, or begins what others finish.
     "runSelfTest",
     "rollWrappingKey",
@@ -106,6 +111,11 @@ impl Tenant {
                 let versions = self.person.ok("/versionControl/listKeyVersions", key);
                 json!({"cmkUuid": self.key, "keyVersionId": versions["keyVersions"][0]["keyVersionId"]})
             }
+            "createKeyVersion" => json!({"cmkUuid": self.pair("ENCRYPT/DECRYPT")["cmkUuid"]}),
+            "getPublicKey" => self.pair("SIGN/VERIFY"),
+            "asymmetricSign" | "asymmetricVerify" | "asymmetricEncrypt" | "asymmetricDecrypt" => {
+                self.asymmetric(spec.name)
+            }
             "tagResources" | "untagResources" => self.tagging(spec.name),
             "enableUserAk" | "disableUserAk" | "deleteUserAk" => self.credential(spec.name),
             "describeKey"
@@ -140,6 +150,36 @@ impl Tenant {
             "createAccount" => json!({"name": "one more"}),
             other => panic!("{other} is new: say here what to send, so that the disk fails under it as well"),
         }
+    }
+
+    /// An SM2 key and its first version; the same one for each usage.
+    fn pair(&self, usage: &str) -> Value {
+        let request = json!({"keySpec": "Ctyun_SM2", "keyUsage": usage, "clientToken": usage});
+        let key = json!({"cmkUuid": self.person.ok("/cmkManage/createKey", request)["cmkUuid"]});
+        let versions = self.person.ok("/versionControl/listKeyVersions", key.clone());
+        json!({"cmkUuid": key["cmkUuid"], "keyVersionId": versions["keyVersions"][0]["keyVersionId"]})
+    }
+
+    /// A computation with a key pair.
+    fn asymmetric(&self, operation: &str) -> Value {
+        let signs = ["asymmetricSign", "asymmetricVerify"].contains(&operation);
+        let usage = if signs { "SIGN/VERIFY" } else { "ENCRYPT/DECRYPT" };
+        let mut body = self.pair(usage);
+        body["algorithm"] = json!(if signs { "SM2DSA" } else { "SM2PKE" });
+        match operation {
+            "asymmetricSign" => body["digest"] = base64([7; 32]).into(),
+            "asymmetricVerify" => {
+                body["digest"] = base64([7; 32]).into();
+                body["value"] = self.person.ok("/asymmetric/asymmetricSign", body.clone())["value"].clone();
+            }
+            _ => body["plaintext"] = base64("kept").into(),
+        }
+        if operation == "asymmetricDecrypt" {
+            let sealed = self.person.ok("/asymmetric/asymmetricEncrypt", body.clone());
+            body["ciphertextBlob"] = sealed["ciphertextBlob"].clone();
+            body.as_object_mut().unwrap().remove("plaintext");
+        }
+        body
     }
 
     /// Brings both keys into the state before they are tagged, or untagged.

@@ -42,7 +42,7 @@ pub struct Appliance {
 
 impl Appliance {
     pub fn start() -> Self {
-        let service = Service::start();
+        let service = Service::start_with(|config| config.quota.asymmetric_versions_per_account = 100_000);
         let tenant = || {
             let (person, account) = service.tenant();
             Tenant::new(&service, person, account)
