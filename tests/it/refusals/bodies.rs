@@ -77,6 +77,7 @@ impl Tenant {
                 let key = self.key()["cmkUuid"].clone();
                 Fixture(key.clone(), Some(key))
             }
+            "enableAutomaticRotation" if field.required => Fixture(json!(true), None),
             "keyVersionId" | "sourceKeyVersionId" => Fixture(self.key()["primaryKeyVersion"].clone(), None),
             "aliasName" if spec.name.starts_with("create") => Fixture(fresh().into(), None),
             "aliasName" => {
