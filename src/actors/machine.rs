@@ -141,8 +141,8 @@ impl CipherMachine {
     pub fn make_spare(&self, count: usize) {
         let most = self.spare;
         for _ in 0..count.min(most) {
-            self.slow.engines.do_send(Job(Box::new(move |device| {
-                // Nobody waits; a machine that does not work says so where somebody does.
+            // A lane that is full has enough to do; nobody waits, and a machine that does not work says so where somebody does.
+            let _ = self.slow.engines.try_send(Job(Box::new(move |device| {
                 let _ = device.run(PartitionId::DEVICE, MakeSpareKey { most });
             })));
         }

@@ -1,8 +1,12 @@
 //! SM2, GB/T 32918: key pairs on the recommended curve of part 5, signatures with SM3 (part 2) under the default
 //! identity, encryption in the order C1 C3 C2 (part 4). Imports `sm2`. The library's keys for decryption live for one call
-//! each: they print their scalar and do not wipe themselves; what stays is a [`Material`]. Its keys for signing do neither.
+//! each: they print their scalar and do not wipe themselves; what stays is a [`Material`]. Its keys for signing print nothing,
+//! but do not wipe themselves either: ours is overwritten.
 
 mod encoding;
+
+use std::hint::black_box;
+use std::sync::LazyLock;
 
 use sm2::dsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
 use sm2::dsa::signature::{RandomizedSigner, Verifier};
@@ -75,15 +79,16 @@ impl PrivateKey {
     /// Signs a message with SM3 and the signer's Z: GB/T 32918.2 section 6. The nonce follows RFC 6979 over the key,
     /// the digest and fresh entropy, so that neither a weak source nor a repeated message repeats it.
     pub(crate) fn sign(&self, message: &[u8], entropy: &dyn Entropy) -> Result<[u8; SIGNATURE_BYTES], Fault> {
-        let key = self.signing_key().0;
+        let key = self.signing_key();
         let signature: Signature =
-            key.try_sign_with_rng(&mut Source(entropy), message).map_err(|_| Fault::Entropy)?;
+            key.0.try_sign_with_rng(&mut Source(entropy), message).map_err(|_| Fault::Entropy)?;
         Ok(signature.to_bytes().into())
     }
 
     /// The same key, ready to sign many times.
     pub(crate) fn signing_key(&self) -> SigningKey {
-        SigningKey(dsa::SigningKey::new(IDENTITY, &self.secret()).expect("the identity is short: 16 bytes"))
+        let key = dsa::SigningKey::new(IDENTITY, &self.secret()).expect("the identity is short: 16 bytes");
+        SigningKey(Box::new(key))
     }
 
     /// Decrypts a ciphertext in DER or as C1 ‖ C3 ‖ C2. What is no ciphertext at all costs as much as one that fails.
@@ -119,10 +124,31 @@ impl PrivateKey {
     }
 }
 
-/// A private key that signs digests: e of GB/T 32918.2 section 6, step A2, which covers the identity.
-pub(crate) struct SigningKey(dsa::SigningKey);
+/// A private key that signs digests: e of GB/T 32918.2 section 6, step A2, which covers the identity. On the heap, so that
+/// moving it copies a pointer.
+pub(crate) struct SigningKey(Box<dsa::SigningKey>);
+
+/// What a signing key becomes at its end: the key of the number 1, which is nobody's.
+static NOBODYS: LazyLock<dsa::SigningKey> = LazyLock::new(|| {
+    let mut number = [0; PRIVATE_BYTES];
+    number[PRIVATE_BYTES - 1] = 1;
+    dsa::SigningKey::from_slice(IDENTITY, &number).expect("1 is in range")
+});
+
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
 
 impl SigningKey {
+    /// Writes another key over this one.
+    fn wipe(&mut self) {
+        *self.0 = NOBODYS.clone();
+        // Whoever might look keeps the compiler from leaving the write out.
+        black_box(&mut self.0);
+    }
+
     /// The public key that belongs to this one.
     pub(crate) fn public(&self) -> [u8; PUBLIC_BYTES] {
         let point = self.0.verifying_key().to_sec1_point(false);
@@ -258,6 +284,14 @@ mod tests {
         for (message, signature) in [(b"one", one), (b"two", two), (b"one", again)] {
             assert!(verify(&key.public(), message, &signature).is_ok());
         }
+    }
+
+    #[test]
+    fn a_signing_key_is_overwritten_at_its_end() {
+        let mut key = published().signing_key();
+        assert_eq!(key.public(), published().public());
+        key.wipe();
+        assert_eq!(*key.0.as_nonzero_scalar().as_ref(), sm2::Scalar::ONE);
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Tenant {
                 let key = self.key_for(spec)["cmkUuid"].clone();
                 Fixture(key.clone(), Some(key))
             }
+            "enableAutomaticRotation" if field.required => Fixture(json!(true), None),
             "keyVersionId" | "sourceKeyVersionId" => Fixture(self.key()["primaryKeyVersion"].clone(), None),
             "algorithm" if signs(spec) => Fixture(json!("SM2DSA"), None),
             "algorithm" => Fixture(json!("SM2PKE"), None),
