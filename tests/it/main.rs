@@ -5,6 +5,7 @@
 
 mod aliases;
 mod api_document;
+mod asymmetric;
 mod audit;
 mod audit_manipulation;
 mod audit_proof;
