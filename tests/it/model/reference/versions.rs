@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::pairs::is_pair;
 use super::{Expected, Key, Model, Rotation, page, text, time};
 use crate::model::steps::Caller;
 
@@ -26,7 +27,7 @@ impl Model {
 
     /// Versions that the scheduler has made, in one account.
     pub fn rotations(&self, account: usize) -> usize {
-        let keys = self.keys.iter().filter(|key| key.account == account);
+        let keys = self.keys.iter().filter(|key| key.account == account && !is_pair(&key.spec));
         keys.map(|key| key.versions.len() - 1).sum()
     }
 
@@ -41,6 +42,9 @@ impl Model {
         let key = &mut self.keys[at];
         if !key.enabled {
             return Err("KMS.9010");
+        }
+        if is_pair(&key.spec) {
+            return Err("KMS.9027");
         }
         let same = key.rotation.as_ref().map(|rotation| rotation.interval) == interval;
         if !same {
@@ -83,6 +87,6 @@ fn version(key: &Key, number: usize) -> Value {
         "cmkUuid": key.id,
         "keyVersionId": key.versions[number],
         "creationDate": time(key.made[number]),
-        "isPrimary": number + 1 == key.versions.len(),
+        "isPrimary": number + 1 == key.versions.len() && !is_pair(&key.spec),
     })
 }
