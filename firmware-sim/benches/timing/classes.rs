@@ -1,8 +1,8 @@
 //! Classes of bad ciphertexts. What they look like before encryption is built here, because no library makes what is wrong.
 
 use firmware_sim::{
-    Algorithm, AsymmetricEncrypt, Custody, EncryptionScheme, Entropy, GetPublicKey, Machine, MakeSpareKey,
-    TakeSpareKey, WrappedKey,
+    AsymmetricEncrypt, Custody, EncryptionScheme, Entropy, GetPublicKey, Machine, MakeSpareKey, TakeSpareKey,
+    WrappedKey,
 };
 use rsa::BoxedUint;
 use rsa::pkcs8::DecodePublicKey;
@@ -28,6 +28,8 @@ pub enum Probe {
     /// Of wrapped key material.
     Pkcs1,
     Sm2,
+    /// The same, not in DER.
+    Sm2Raw,
 }
 
 impl Probe {
@@ -37,6 +39,7 @@ impl Probe {
             Self::OaepSha1 => "oaep-sha-1",
             Self::Pkcs1 => "pkcs1",
             Self::Sm2 => "sm2",
+            Self::Sm2Raw => "sm2-raw",
         }
     }
 
@@ -46,7 +49,7 @@ impl Probe {
             Self::OaepSha256 => Some(EncryptionScheme::OaepSha256),
             Self::OaepSha1 => Some(EncryptionScheme::OaepSha1),
             Self::Pkcs1 => None,
-            Self::Sm2 => Some(EncryptionScheme::Sm2),
+            Self::Sm2 | Self::Sm2Raw => Some(EncryptionScheme::Sm2),
         }
     }
 }
@@ -68,7 +71,8 @@ pub fn of(probe: Probe, machine: &Machine, key: &WrappedKey, entropy: &System) -
         Probe::OaepSha256 => oaep::<Sha256>(&Public::of(machine, key), &draw),
         Probe::OaepSha1 => oaep::<Sha1>(&Public::of(machine, key), &draw),
         Probe::Pkcs1 => pkcs1(&Public::of(machine, key), &draw),
-        Probe::Sm2 => sm2(machine, key, &draw),
+        Probe::Sm2 => sm2(&|| encrypted(machine, key), &draw),
+        Probe::Sm2Raw => sm2_raw(&|| encrypted(machine, key)),
     }
 }
 
@@ -148,7 +152,8 @@ fn encode<H: Digest>(encoding: &Encoding, seed: &[u8]) -> Vec<u8> {
 }
 
 fn oaep<H: Digest>(public: &Public, draw: &impl Fn(usize) -> Vec<u8>) -> Vec<Class> {
-    let encoded = |encoding: &Encoding| public.raise(&encode::<H>(encoding, &draw(<H as Digest>::output_size())));
+    let encoded =
+        |encoding: &Encoding| public.raise(&encode::<H>(encoding, &draw(<H as Digest>::output_size())));
     vec![
         class("random, below the modulus", || public.below(draw)),
         class("first byte not zero", || encoded(&Encoding { first: 1, ..RIGHT })),
@@ -202,59 +207,69 @@ fn changed(mut ciphertext: Vec<u8>, at: usize) -> Vec<u8> {
     ciphertext
 }
 
-fn sm2(machine: &Machine, key: &WrappedKey, draw: &impl Fn(usize) -> Vec<u8>) -> Vec<Class> {
-    let der = || {
-        let plaintext = Zeroizing::new(PLAINTEXT.to_vec());
-        let command = AsymmetricEncrypt { key: key.clone(), scheme: EncryptionScheme::Sm2, plaintext };
-        machine.run(PARTITION, command).expect("a ciphertext")
+fn encrypted(machine: &Machine, key: &WrappedKey) -> Vec<u8> {
+    let plaintext = Zeroizing::new(PLAINTEXT.to_vec());
+    let command = AsymmetricEncrypt { key: key.clone(), scheme: EncryptionScheme::Sm2, plaintext };
+    machine.run(PARTITION, command).expect("a ciphertext")
+}
+
+/// Ciphertexts of SM2 in DER; an encryption makes the good ones.
+fn sm2(encrypt: &impl Fn() -> Vec<u8>, draw: &impl Fn(usize) -> Vec<u8>) -> Vec<Class> {
+    let from_end = |back: usize| {
+        let ciphertext = encrypt();
+        let at = ciphertext.len() - back;
+        changed(ciphertext, at)
     };
-    let parts = || Parts::of(&der());
-    let other = |mut parts: Parts| {
-        // Another point of the curve, from another ciphertext.
-        let second = Parts::of(&der());
-        (parts.x, parts.y) = (second.x, second.y);
-        parts
-    };
-    let off = |mut parts: Parts| {
-        parts.y[31] ^= 1;
-        parts
-    };
-    assert_eq!(EncryptionScheme::Sm2.algorithm(), Algorithm::Sm2);
     vec![
-        class("C3 changed", || {
-            let ciphertext = der();
-            let at = ciphertext.len() - 32 - 2 - 1;
-            changed(ciphertext, at)
-        }),
-        class("C2 changed", || {
-            let ciphertext = der();
-            let at = ciphertext.len() - 1;
-            changed(ciphertext, at)
-        }),
-        class("C1 another point", || other(parts()).der()),
-        class("C1 off the curve", || off(parts()).der()),
+        class("C3 changed", || from_end(PLAINTEXT.len() + 3)),
+        class("C2 changed", || from_end(1)),
+        class("C1 another point", || another_point(encrypt).der()),
+        class("C1 off the curve", || off_the_curve(encrypt).der()),
         class("no DER", || [vec![0x31], draw(139)].concat()),
-        class("cut", || {
-            let ciphertext = der();
+        class("cut by a byte", || {
+            let ciphertext = encrypt();
             ciphertext[..ciphertext.len() - 1].to_vec()
         }),
-        class("longer by a byte", || [der(), vec![0]].concat()),
-        class("raw, C3 changed", || changed(parts().raw(), 65)),
-        class("raw, C2 changed", || changed(parts().raw(), 97)),
-        class("raw, C1 off the curve", || off(parts()).raw()),
-        class("raw, C1 beyond the field", || {
-            let mut parts = parts();
-            parts.x = [0xFF; 32];
-            parts.raw()
+        class("longer by a byte", || [encrypt(), vec![0]].concat()),
+        class("C3 of 31 bytes", || {
+            let mut parts = Parts::of(&encrypt());
+            parts.hash.truncate(31);
+            parts.der()
         }),
     ]
+}
+
+/// Ciphertexts of SM2 as C1 ‖ C3 ‖ C2.
+fn sm2_raw(encrypt: &impl Fn() -> Vec<u8>) -> Vec<Class> {
+    let raw = || Parts::of(&encrypt()).raw();
+    vec![
+        class("C3 changed", || changed(raw(), 65)),
+        class("C2 changed", || changed(raw(), 97)),
+        class("C1 another point", || another_point(encrypt).raw()),
+        class("C1 off the curve", || off_the_curve(encrypt).raw()),
+        class("C1 beyond the field", || Parts { x: [0xFF; 32], ..Parts::of(&encrypt()) }.raw()),
+        class("cut by a byte", || raw()[..96 + PLAINTEXT.len()].to_vec()),
+    ]
+}
+
+/// With the point of another ciphertext.
+fn another_point(encrypt: &impl Fn() -> Vec<u8>) -> Parts {
+    let (parts, other) = (Parts::of(&encrypt()), Parts::of(&encrypt()));
+    Parts { x: other.x, y: other.y, ..parts }
+}
+
+fn off_the_curve(encrypt: &impl Fn() -> Vec<u8>) -> Parts {
+    let mut parts = Parts::of(&encrypt());
+    parts.y[31] ^= 1;
+    parts
 }
 
 /// A ciphertext of SM2, taken apart.
 struct Parts {
     x: [u8; 32],
     y: [u8; 32],
-    rest: Vec<u8>,
+    hash: Vec<u8>,
+    cipher: Vec<u8>,
 }
 
 impl Parts {
@@ -263,7 +278,7 @@ impl Parts {
         let content = &der[if der[1] < 0x80 { 2 } else { 3 }..];
         let (x, content) = integer(content);
         let (y, content) = integer(content);
-        Self { x, y, rest: [&content[2..34], &content[36..]].concat() }
+        Self { x, y, hash: content[2..34].to_vec(), cipher: content[36..].to_vec() }
     }
 
     fn der(&self) -> Vec<u8> {
@@ -273,13 +288,12 @@ impl Parts {
             [&[2, (pad.len() + significant.len()) as u8], pad, significant].concat()
         };
         let string = |bytes: &[u8]| [&[4, bytes.len() as u8], bytes].concat();
-        let content =
-            [integer(&self.x), integer(&self.y), string(&self.rest[..32]), string(&self.rest[32..])].concat();
+        let content = [integer(&self.x), integer(&self.y), string(&self.hash), string(&self.cipher)].concat();
         [&[0x30, 0x81, content.len() as u8], content.as_slice()].concat()
     }
 
     fn raw(&self) -> Vec<u8> {
-        [&[4], self.x.as_slice(), &self.y, &self.rest].concat()
+        [&[4], self.x.as_slice(), &self.y, &self.hash, &self.cipher].concat()
     }
 }
 
