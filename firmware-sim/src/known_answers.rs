@@ -2,6 +2,7 @@
 //! vectors in `alg/answers`. A forgery is an answer too: what must be refused. Imports the algorithms and the frame.
 
 use std::panic::catch_unwind;
+use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
@@ -86,8 +87,8 @@ pub(crate) const KNOWN_ANSWERS: &[KnownAnswer] = &[
         sm2_key().decrypt_encoded(&answers::sm2::CIPHERTEXT_DER).is_ok_and(|plaintext| *plaintext == answer)
     }),
     test("RSA PKCS#1 signing", &answers::rsa::PKCS1_SIGNATURE, |answer| {
-        let signed = rsa_key(Purpose::Sign).sign(SignaturePadding::Pkcs1, &answers::rsa::DIGEST);
-        signed.is_ok_and(|signature| signature == answer)
+        let signed = rsa_signs(SignaturePadding::Pkcs1, &answers::rsa::DIGEST);
+        signed.is_some_and(|signature| signature == answer)
     }),
     test("RSA PKCS#1 verification", &answers::rsa::PKCS1_SIGNATURE, |answer| {
         rsa_verifies(SignaturePadding::Pkcs1, answer)
@@ -95,11 +96,10 @@ pub(crate) const KNOWN_ANSWERS: &[KnownAnswer] = &[
     test("RSA PKCS#1 forgery", &forged(answers::rsa::PKCS1_SIGNATURE), |answer| {
         !rsa_verifies(SignaturePadding::Pkcs1, answer)
     }),
+    // The salt is random: what is signed, anybody can verify.
     test("RSA PSS signing", &answers::rsa::DIGEST, |answer| {
-        // The salt is random: what is signed, anybody can verify.
-        let digest = answer.first_chunk().expect("a digest has 32 bytes");
-        let signed = rsa_key(Purpose::Sign).sign(SignaturePadding::Pss, digest);
-        signed.is_ok_and(|signature| rsa_verifies(SignaturePadding::Pss, &signature))
+        let signed = rsa_signs(SignaturePadding::Pss, answer);
+        signed.is_some_and(|signature| rsa_verifies(SignaturePadding::Pss, &signature))
     }),
     test("RSA PSS verification", &answers::rsa::PSS_SIGNATURE, |answer| {
         rsa_verifies(SignaturePadding::Pss, answer)
@@ -258,22 +258,31 @@ fn sm2_verifies_digest(signature: &[u8]) -> bool {
     sm2_key().signing_key().verify_digest(&answers::sm2::DIGEST, signature).is_ok()
 }
 
+/// The key of the vectors, which anybody may know: opened once for each use, because that takes longer than all they do with it.
+static RSA_SIGNING: LazyLock<rsa::PrivateKey> = LazyLock::new(|| rsa_key(Purpose::Sign));
+static RSA_UNWRAPPING: LazyLock<rsa::PrivateKey> = LazyLock::new(|| rsa_key(Purpose::Unwrap));
+
 fn rsa_key(purpose: Purpose) -> rsa::PrivateKey {
     rsa::PrivateKey::open(&Material::copy_of(&answers::rsa::PRIMES), purpose)
         .expect("the published primes make a key")
 }
 
+fn rsa_signs(padding: SignaturePadding, digest: &[u8]) -> Option<Vec<u8>> {
+    let digest = digest.first_chunk().expect("a digest has 32 bytes");
+    RSA_SIGNING.sign(padding, digest).ok().map(Vec::from)
+}
+
 fn rsa_verifies(padding: SignaturePadding, signature: &[u8]) -> bool {
-    rsa_key(Purpose::Sign).public().verify(padding, &answers::rsa::DIGEST, signature).is_ok()
+    RSA_SIGNING.public().verify(padding, &answers::rsa::DIGEST, signature).is_ok()
 }
 
 fn rsa_encrypts(padding: Padding, seed: &[u8], answer: &[u8]) -> bool {
-    let made = rsa_key(Purpose::Decrypt).public().encrypt(padding, answers::rsa::MESSAGE, &Fixed::new(seed));
+    let made = RSA_UNWRAPPING.public().encrypt(padding, answers::rsa::MESSAGE, &Fixed::new(seed));
     made.is_ok_and(|made| made == answer)
 }
 
 fn rsa_decrypts(padding: Padding, ciphertext: &[u8]) -> Option<Vec<u8>> {
-    rsa_key(Purpose::Unwrap).decrypt(padding, ciphertext).ok().map(|plaintext| plaintext.to_vec())
+    RSA_UNWRAPPING.decrypt(padding, ciphertext).ok().map(|plaintext| plaintext.to_vec())
 }
 
 /// How the key version of a frame is made from its clear bytes.
