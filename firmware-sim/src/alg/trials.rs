@@ -3,6 +3,7 @@
 
 mod ciphertexts;
 mod nonces;
+mod recipients;
 mod tags;
 
 use std::sync::atomic::{AtomicU64, Ordering};
