@@ -120,6 +120,9 @@ impl KeyPair {
     ) -> Result<Zeroizing<Vec<u8>>, Fault> {
         let opened = match (self, scheme) {
             (Self::Rsa(key), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1) => {
+                if key.unwraps() {
+                    return Err(Fault::WrongPurpose);
+                }
                 key.decrypt(padding(scheme)?, ciphertext)
             }
             (Self::Sm2Decrypting(key), EncryptionScheme::Sm2) => key.decrypt_encoded(ciphertext),
@@ -138,8 +141,10 @@ impl KeyPair {
             ImportScheme::OaepSha256 => Padding::OaepSha256,
         };
         match self {
-            Self::Rsa(key) => key.decrypt(padding, wrapped).map_err(|_| Fault::InvalidKeyMaterial),
-            Self::Sm2Signing(_) | Self::Sm2Decrypting(_) => Err(Fault::WrongPurpose),
+            Self::Rsa(key) if key.unwraps() => {
+                key.decrypt(padding, wrapped).map_err(|_| Fault::InvalidKeyMaterial)
+            }
+            Self::Rsa(_) | Self::Sm2Signing(_) | Self::Sm2Decrypting(_) => Err(Fault::WrongPurpose),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Key pairs, made and proven: a pair is used only after its halves were seen to belong together. The one place where the
 //! machine makes pairs. Imports the algorithms and what the partitions share.
 
+use zeroize::Zeroizing;
+
 use crate::alg::{rsa, sm2};
 use crate::fault::Fault;
 use crate::identity::{Algorithm, Purpose};
 use crate::key_pair::KeyPair;
 use crate::material::Material;
-use crate::scheme::{DIGEST_BYTES, EncryptionScheme, SignatureScheme};
+use crate::scheme::{DIGEST_BYTES, EncryptionScheme, ImportScheme, SignatureScheme};
 use crate::shared::Shared;
 
 /// Name of the test of the machine's own SM2 pairs.
@@ -45,7 +47,12 @@ pub(crate) fn generate(shared: &Shared, algorithm: Algorithm, purpose: Purpose) 
     let corrupt = shared.corrupts(name);
     let consistent = match purpose {
         Purpose::Sign => signs(&pair, signature, shared, corrupt)?,
-        Purpose::Decrypt | Purpose::Unwrap => decrypts(&pair, encryption, shared, corrupt)?,
+        Purpose::Decrypt => {
+            decrypts(&pair, encryption, shared, corrupt, |ciphertext| pair.decrypt(encryption, ciphertext))?
+        }
+        Purpose::Unwrap => decrypts(&pair, encryption, shared, corrupt, |ciphertext| {
+            pair.unwrap(ImportScheme::OaepSha256, ciphertext)
+        })?,
         Purpose::Cipher | Purpose::Authenticate => return Err(Fault::WrongPurpose),
     };
     if consistent { Ok(made) } else { Err(shared.fail(name)) }
@@ -59,11 +66,17 @@ fn signs(pair: &KeyPair, scheme: SignatureScheme, shared: &Shared, corrupt: bool
     Ok(pair.verify(scheme, &DIGEST, &signature)? && !pair.verify(scheme, &other, &signature)?)
 }
 
-/// Whether the private half decrypts what the public half encrypts.
-fn decrypts(pair: &KeyPair, scheme: EncryptionScheme, shared: &Shared, corrupt: bool) -> Result<bool, Fault> {
+/// Whether the private half opens what the public half encrypts.
+fn decrypts(
+    pair: &KeyPair,
+    scheme: EncryptionScheme,
+    shared: &Shared,
+    corrupt: bool,
+    open: impl FnOnce(&[u8]) -> Result<Zeroizing<Vec<u8>>, Fault>,
+) -> Result<bool, Fault> {
     let mut ciphertext = pair.encrypt(scheme, PROBE, shared.entropy())?;
     ciphertext[0] ^= u8::from(corrupt);
-    Ok(pair.decrypt(scheme, &ciphertext).is_ok_and(|plaintext| *plaintext == PROBE))
+    Ok(open(&ciphertext).is_ok_and(|plaintext| *plaintext == PROBE))
 }
 
 /// Proves a pair: what the private key signs, the public key verifies; what the public key encrypts, the private key

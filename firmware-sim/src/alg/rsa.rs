@@ -118,6 +118,14 @@ impl PrivateKey {
         }
     }
 
+    /// Whether it unwraps imported material, and so decrypts nothing for anybody.
+    pub(crate) fn unwraps(&self) -> bool {
+        match self.ready {
+            Ready::Unwrap(..) => true,
+            Ready::Sign(_) | Ready::Decrypt(_) => false,
+        }
+    }
+
     /// Signs a SHA-256 digest: RFC 8017 sections 8.1.1 and 8.2.1.
     pub(crate) fn sign(
         &self,

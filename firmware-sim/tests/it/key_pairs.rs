@@ -260,6 +260,12 @@ fn material_that_openssl_wraps_is_imported_once_and_for_all() {
         bench.machine.run(TENANT, command)
     };
     let (first, other) = ([0x11; 32], [0x22; 32]);
+    let (scheme, ciphertext) = (EncryptionScheme::OaepSha1, wrapped(&first, "oaep"));
+    let shown = AsymmetricDecrypt { key: wrapping_key.clone(), scheme, ciphertext };
+    assert!(
+        matches!(bench.machine.run(TENANT, shown), Err(Fault::WrongPurpose)),
+        "it unwraps, and shows nothing"
+    );
     let imported = import(ImportScheme::Pkcs1, wrapped(&first, "pkcs1"), None).expect("an import");
     let frame = bench.encrypt(&imported.wrapped, b"kept");
     for (scheme, how) in [
