@@ -110,6 +110,8 @@ operations! {
     ops::symmetric::Decrypt: "decrypt" ["/keyCompute/decrypt"] "kms:cmk:decrypt" Write Symmetric BOTH Tenant "解密" "Decrypt";
     ops::data_key::GenerateDataKey: "generateDataKey" ["/keyCompute/generateDataKey"] "kms:cmk:generateDataKey" Write Symmetric BOTH Tenant "生成数据密钥" "Generate data key";
     ops::data_key::GenerateDataKeyWithoutPlaintext: "generateDataKeyWithoutPlaintext" ["/keyCompute/generateDataKeyWithoutPlaintext"] "kms:cmk:generateDataKeyWithoutPlaintext" Write Symmetric BOTH Tenant "生成不含明文的数据密钥" "Generate data key without plaintext";
+    ops::export::ExportDataKey: "exportDataKey" ["/keyCompute/exportDataKey"] "kms:cmk:exportDataKey" Write Symmetric BOTH Tenant "导出数据密钥" "Export data key";
+    ops::export::GenerateAndExportDataKey: "generateAndExportDataKey" ["/keyCompute/generateAndExportDataKey"] "kms:cmk:generateAndExportDataKey" Write Symmetric BOTH Tenant "生成并导出数据密钥" "Generate and export data key";
     ops::re_encrypt::ReEncrypt: "reEncrypt" ["/cmManage/reEncrypt", "/cmkManage/reEncrypt", "/keyCompute/reEncrypt"] "kms:cmk:reEncrypt" Write Symmetric BOTH Tenant "密文转加密" "Re-encrypt";
     ops::data_key::GetDataKey: "getDataKey" ["/keyCompute/getDataKey"] "kms:cmk:getDataKey" Read Symmetric BOTH Tenant "查询数据密钥详情" "Get data key";
     ops::integrity::HmacCompute: "hmaccompute" ["/get/hmaccompute"] "kms:cmk:hmaccompute" Write Integrity BOTH Tenant "计算消息认证码" "Compute HMAC-SM3";

@@ -243,6 +243,10 @@ impl From<Fault> for Error {
                 "publicKeyBlob",
                 "must be the SubjectPublicKeyInfo of an RSA key of 2048 bits or of an SM2 key, as DER or PEM",
             ),
+            Fault::TooLongToExport => Self::invalid(
+                "ciphertextBlob",
+                "holds more than wrappingAlgorithm takes: 190 bytes with RSAES_OAEP_SHA_256, 214 with RSAES_OAEP_SHA_1, 6047 with SM2PKE",
+            ),
             Fault::InvalidKeyMaterial => Self::InvalidKeyMaterial,
             Fault::NoSpareKey => {
                 Self::Unavailable("wrapping keys for imports are being made; retry in a moment")

@@ -20,6 +20,7 @@ mod credentials;
 mod disk;
 mod eop;
 mod examples;
+mod export;
 mod exposition;
 mod faults;
 mod full_disk;

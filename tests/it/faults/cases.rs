@@ -25,6 +25,8 @@ pub const COMPUTES: &[&str] = &[
     "decrypt",
     "generateDataKey",
     "generateDataKeyWithoutPlaintext",
+    "exportDataKey",
+    "generateAndExportDataKey",
     "reEncrypt",
     "hmaccompute",
     "messageDigest",
@@ -125,6 +127,8 @@ impl Tenant {
             | "generateDataKeyWithoutPlaintext" => key,
             "encrypt" => json!({"cmkUuid": self.key, "plaintext": base64("text")}),
             "decrypt" | "getDataKey" => json!({"ciphertextBlob": self.ciphertext}),
+            "exportDataKey" => recipient(json!({"ciphertextBlob": self.ciphertext})),
+            "generateAndExportDataKey" => recipient(key),
             "reEncrypt" => json!({"ciphertextBlob": self.ciphertext, "destinationCmkUuid": self.other}),
             "hmaccompute" => json!({"cmkUuid": self.key, "input": "text"}),
             "messageDigest" => json!({"input": "text"}),
@@ -265,6 +269,14 @@ impl Tenant {
     fn account_id(&self) -> AccountId {
         serde_json::from_value(self.account["accountId"].clone()).unwrap()
     }
+}
+
+/// The body with somebody whom a data key is exported to.
+fn recipient(mut body: Value) -> Value {
+    body["publicKeyBlob"] = crate::export::SM2_PUBLIC_KEY.into();
+    body["wrappingKeySpec"] = "Ctyun_SM2".into();
+    body["wrappingAlgorithm"] = "SM2PKE".into();
+    body
 }
 
 fn all<R: Record>(app: &App, list: &List) -> Vec<R> {
