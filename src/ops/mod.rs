@@ -11,6 +11,7 @@ pub mod audit_export;
 pub mod audit_trail;
 pub mod credential;
 pub mod data_key;
+pub mod import;
 pub mod integrity;
 pub mod key;
 pub mod key_material;

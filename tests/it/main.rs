@@ -30,6 +30,7 @@ mod kit;
 mod layout;
 mod ledger;
 mod life;
+mod material;
 mod metrics;
 mod model;
 mod operations;
