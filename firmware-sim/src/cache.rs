@@ -114,6 +114,11 @@ impl KeyCache {
         self.0.insert(Identity::of(&key.header), key);
     }
 
+    /// How many keys it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Forgets one key.
     pub(crate) fn forget(&self, wrapped: &WrappedKey) {
         self.0.remove(&Identity::of(&wrapped.header()));

@@ -275,6 +275,11 @@ impl Machine {
         self.shared.cache.forget(wrapped);
     }
 
+    /// How many keys are held ready.
+    pub fn keys_ready(&self) -> usize {
+        self.shared.cache.len()
+    }
+
     /// How many wrapping keys for imports are ready.
     pub fn spare_keys(&self) -> usize {
         self.shared.spare.len()

@@ -67,7 +67,8 @@ impl Operation for GetParametersForImport {
         app.machine.refill();
         let (wrapping_key, public_key) = taken?;
         let expires = now.after(ImportToken::LIFETIME);
-        let token = ImportToken { id, wrapping_key, algorithm: self.wrapping_algorithm, expires, failures: 0 };
+        let token =
+            ImportToken { id, wrapping_key, algorithm: self.wrapping_algorithm, expires, failures: 0 };
         let output = ImportParameters {
             cmk_uuid,
             import_token: id,

@@ -25,6 +25,7 @@ mod full_disk;
 mod hardening;
 mod horizon;
 mod hygiene;
+mod import;
 mod kill;
 mod kit;
 mod layout;

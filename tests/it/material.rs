@@ -29,7 +29,8 @@ pub struct Way {
     pub key: Value,
     pub token: Value,
     pub algorithm: String,
-    public: Vec<u8>,
+    /// SubjectPublicKeyInfo in DER.
+    pub public: Vec<u8>,
 }
 
 impl Way {
