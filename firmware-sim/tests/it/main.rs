@@ -3,6 +3,7 @@
 mod commands;
 mod custody;
 mod frames;
+mod import;
 mod key_pairs;
 mod machine;
 mod openssl;
