@@ -103,7 +103,10 @@ operations! {
     ops::version::DescribeKeyVersion: "describeKeyVersion" ["/versionControl/describeKeyVersion"] "kms:cmk:describeVersion" Read KeyRead BOTH Tenant "查询密钥版本详情" "Describe key version";
     ops::rotation::UpdateRotationPolicy: "updateRotationPolicy" ["/versionControl/updateRotationPolicy"] "kms:cmk:updateRotation" Write KeyWrite BOTH Tenant "修改轮转策略" "Update rotation policy";
     ops::rotation::RotateDueKey: "rotateDueKey" [] "kms:cmk:rotate" Write Unlimited INTERNAL Tenant "自动轮转" "Rotate due key";
-    // contract 5.4; cron submits it
+    // contract 5.4; cron submits the last one
+    ops::import::GetParametersForImport: "getParametersForImport" ["/importKey/getParametersForImport"] "kms:cmk:getParameters" Write KeyRead BOTH Tenant "获取导入密钥材料参数" "Get parameters for import";
+    ops::import::ImportKeyMaterial: "importKeyMaterial" ["/importKey/importKeyMaterial"] "kms:cmk:importMaterial" Write KeyWrite BOTH Tenant "导入密钥材料" "Import key material";
+    ops::key_material::DeleteKeyMaterial: "deleteKeyMaterial" ["/importKey/deleteKeyMaterial"] "kms:cmk:deleteMaterial" Write KeyWrite BOTH Tenant "删除密钥材料" "Delete key material";
     ops::key_material::ExpireKeyMaterial: "expireKeyMaterial" [] "kms:cmk:expireMaterial" Write Unlimited INTERNAL Tenant "清除到期密钥材料" "Expire key material";
     // contract 5.5; "/get/…", "/cmManage/…" and the lower-case c of "certificatecompute" are the published paths
     ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Tenant "加密" "Encrypt";

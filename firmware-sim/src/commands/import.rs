@@ -103,7 +103,7 @@ impl Command for ImportKey {
             return Err(Fault::WrongPurpose);
         }
         let length = self.algorithm.key_bytes();
-        let unwrapped = match wrapping_key.pair()?.unwrap(self.scheme, &self.material) {
+        let unwrapped = match wrapping_key.unwrapping()?.unwrap(self.scheme, &self.material) {
             Ok(unwrapped) => Some(unwrapped),
             Err(Fault::InvalidKeyMaterial) => None,
             Err(fault) => return Err(fault),

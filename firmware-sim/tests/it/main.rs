@@ -5,6 +5,7 @@ mod commands;
 mod custody;
 mod derived;
 mod frames;
+mod import;
 mod key_pairs;
 mod machine;
 mod nonces;
