@@ -103,13 +103,18 @@ operations! {
     ops::version::DescribeKeyVersion: "describeKeyVersion" ["/versionControl/describeKeyVersion"] "kms:cmk:describeVersion" Read KeyRead BOTH Tenant "查询密钥版本详情" "Describe key version";
     ops::rotation::UpdateRotationPolicy: "updateRotationPolicy" ["/versionControl/updateRotationPolicy"] "kms:cmk:updateRotation" Write KeyWrite BOTH Tenant "修改轮转策略" "Update rotation policy";
     ops::rotation::RotateDueKey: "rotateDueKey" [] "kms:cmk:rotate" Write Unlimited INTERNAL Tenant "自动轮转" "Rotate due key";
-    // contract 5.4; cron submits it
+    // contract 5.4; cron submits the last one
+    ops::import::GetParametersForImport: "getParametersForImport" ["/importKey/getParametersForImport"] "kms:cmk:getParameters" Write KeyRead BOTH Tenant "获取导入密钥材料参数" "Get parameters for import";
+    ops::import::ImportKeyMaterial: "importKeyMaterial" ["/importKey/importKeyMaterial"] "kms:cmk:importMaterial" Write KeyWrite BOTH Tenant "导入密钥材料" "Import key material";
+    ops::key_material::DeleteKeyMaterial: "deleteKeyMaterial" ["/importKey/deleteKeyMaterial"] "kms:cmk:deleteMaterial" Write KeyWrite BOTH Tenant "删除密钥材料" "Delete key material";
     ops::key_material::ExpireKeyMaterial: "expireKeyMaterial" [] "kms:cmk:expireMaterial" Write Unlimited INTERNAL Tenant "清除到期密钥材料" "Expire key material";
     // contract 5.5; "/get/…", "/cmManage/…" and the lower-case c of "certificatecompute" are the published paths
     ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Tenant "加密" "Encrypt";
     ops::symmetric::Decrypt: "decrypt" ["/keyCompute/decrypt"] "kms:cmk:decrypt" Write Symmetric BOTH Tenant "解密" "Decrypt";
     ops::data_key::GenerateDataKey: "generateDataKey" ["/keyCompute/generateDataKey"] "kms:cmk:generateDataKey" Write Symmetric BOTH Tenant "生成数据密钥" "Generate data key";
     ops::data_key::GenerateDataKeyWithoutPlaintext: "generateDataKeyWithoutPlaintext" ["/keyCompute/generateDataKeyWithoutPlaintext"] "kms:cmk:generateDataKeyWithoutPlaintext" Write Symmetric BOTH Tenant "生成不含明文的数据密钥" "Generate data key without plaintext";
+    ops::export::ExportDataKey: "exportDataKey" ["/keyCompute/exportDataKey"] "kms:cmk:exportDataKey" Write Symmetric BOTH Tenant "导出数据密钥" "Export data key";
+    ops::export::GenerateAndExportDataKey: "generateAndExportDataKey" ["/keyCompute/generateAndExportDataKey"] "kms:cmk:generateAndExportDataKey" Write Symmetric BOTH Tenant "生成并导出数据密钥" "Generate and export data key";
     ops::re_encrypt::ReEncrypt: "reEncrypt" ["/cmManage/reEncrypt", "/cmkManage/reEncrypt", "/keyCompute/reEncrypt"] "kms:cmk:reEncrypt" Write Symmetric BOTH Tenant "密文转加密" "Re-encrypt";
     ops::data_key::GetDataKey: "getDataKey" ["/keyCompute/getDataKey"] "kms:cmk:getDataKey" Read Symmetric BOTH Tenant "查询数据密钥详情" "Get data key";
     ops::integrity::HmacCompute: "hmaccompute" ["/get/hmaccompute"] "kms:cmk:hmaccompute" Write Integrity BOTH Tenant "计算消息认证码" "Compute HMAC-SM3";

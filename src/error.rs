@@ -290,7 +290,11 @@ pub fn missing(field: &str) -> (&'static str, &'static str) {
         "enableAutomaticRotation" => ("KMS.0116", "Enableautoatocrotatiom cannot be empty"),
         "keyUsage" => ("KMS.0117", "Keyusage can not be empty"),
         "rotationInterval" => ("KMS.0118", "Rotationinterval cannot be empty"),
+        "wrappingAlgorithm" => ("KMS.0120", "Algorithm for import cannot be empty"),
+        "wrappingKeySpec" => ("KMS.0121", "KeySpec for publickey cannot be empty"),
         "signatureValue" => ("KMS.0125", "Sign value cannot be empty"),
+        "importToken" | "token" => ("KMS.0123", "Token cannot be empty"),
+        "encryptedKeyMaterial" => ("KMS.0124", "Encryptenkeymeterial cannot be empty"),
         "keySpec" => ("KMS.0126", "Keyspec cannot be empty"),
         _ => ("KMS.0101", "参数缺失"),
     }

@@ -35,6 +35,22 @@
 //! ```compile_fail,E0369
 //! fn same(one: &firmware_sim::Released, other: &firmware_sim::Released) -> bool { one == other }
 //! ```
+//! Key pairs cannot be named, and nothing that holds a plaintext, a wrapped private key or somebody's public key prints:
+//! ```compile_fail,E0603
+//! use firmware_sim::key_pair::KeyPair;
+//! ```
+//! ```compile_fail,E0277
+//! fn print(command: &firmware_sim::AsymmetricEncrypt) -> String { format!("{command:?}") }
+//! ```
+//! ```compile_fail,E0277
+//! fn print(command: &firmware_sim::AsymmetricDecrypt) -> String { format!("{command:?}") }
+//! ```
+//! ```compile_fail,E0277
+//! fn print(command: &firmware_sim::ExportDataKey) -> String { format!("{command:?}") }
+//! ```
+//! ```compile_fail,E0277
+//! fn print(recipient: &firmware_sim::RecipientKey) -> String { format!("{recipient:?}") }
+//! ```
 //! A wrapped key shows its bytes, yet nobody but the crate can make one without the format check:
 //! ```
 //! fn bytes(key: &firmware_sim::WrappedKey) -> &[u8] { key.as_bytes() }

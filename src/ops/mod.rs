@@ -11,6 +11,8 @@ pub mod audit_export;
 pub mod audit_trail;
 pub mod credential;
 pub mod data_key;
+pub mod export;
+pub mod import;
 pub mod integrity;
 pub mod key;
 pub mod key_material;

@@ -278,7 +278,8 @@ impl Writer {
         let mut hashes = Vec::with_capacity(group.len());
         let mut sequence = first;
         for (member, verdict) in group.iter().zip(verdicts) {
-            let failure = member.entry.failure.as_ref().or(verdict.as_ref().err());
+            // Changes of a call that fails may be refused all the same, and then that is what is answered.
+            let failure = verdict.as_ref().err().or(member.entry.failure.as_ref());
             let start = lines.len();
             member.entry.draft.write_line(&mut lines, &self.installation, sequence, failure);
             hashes.push(audit::record_hash(lines.get(start..).unwrap_or_default()));

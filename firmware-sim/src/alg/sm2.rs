@@ -17,7 +17,7 @@ use sm2::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
 pub(crate) use self::encoding::{
-    decode_ciphertext, decode_public, decode_signature, encode_ciphertext, encode_public, encode_signature,
+    decode_ciphertext, decode_public, decode_signature, encode_public, encode_signature,
 };
 use crate::alg::Forged;
 use crate::alg::source::Source;
@@ -40,6 +40,11 @@ const IDENTITY: &str = "1234567812345678";
 const UNCOMPRESSED: u8 = 4;
 /// Longest ciphertext, C1 ‖ C3 ‖ C2 (contract section 1.2).
 const CIPHERTEXT_BYTES_MAX: usize = 6144;
+/// The base point.
+static GENERATOR: LazyLock<[u8; PUBLIC_BYTES]> = LazyLock::new(|| {
+    let point = sm2::AffinePoint::GENERATOR.to_sec1_point(false);
+    point.as_bytes().try_into().expect("an uncompressed point has 65 bytes")
+});
 /// Draws until one is a scalar; each fails with a chance of 2^-32.
 const DRAWS_MAX: usize = 8;
 
@@ -93,13 +98,16 @@ impl PrivateKey {
 
     /// Decrypts a ciphertext in DER or as C1 ‖ C3 ‖ C2. What is no ciphertext at all costs as much as one that fails.
     pub(crate) fn decrypt_encoded(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Forged> {
-        let on_curve = |raw: &[u8]| {
-            let cipher: Result<Cipher<'_>, _> = Cipher::from_slice(raw, Mode::C1C3C2);
-            raw.len() > OVERHEAD_BYTES && cipher.is_ok()
-        };
-        let decoded = decode_ciphertext(ciphertext).ok().filter(|raw| on_curve(raw));
-        let possible = decoded.is_some();
-        let opened = self.decrypt(&decoded.unwrap_or_else(|| stand_in(ciphertext.len())));
+        let decoded = decode_ciphertext(ciphertext).unwrap_or_default();
+        let mut raw = stand_in(ciphertext);
+        // Each step is taken once, by what came or by the other; both are there in every case.
+        let well_formed = decoded.len() > OVERHEAD_BYTES;
+        let point = if well_formed { &decoded } else { &raw };
+        let possible = PublicKey::from_sec1_bytes(&point[..PUBLIC_BYTES]).is_ok() && well_formed;
+        if possible {
+            raw = decoded;
+        }
+        let opened = self.decrypt(&raw);
         if possible { opened } else { Err(Forged) }
     }
 
@@ -177,11 +185,12 @@ impl SigningKey {
     }
 }
 
-/// A ciphertext that opens under no key, with room for as much as one of this length has.
-fn stand_in(length: usize) -> Vec<u8> {
-    let generator = sm2::AffinePoint::GENERATOR.to_sec1_point(false);
+/// A ciphertext C1 ‖ C3 ‖ C2 that opens under no key, as long as this one is in that form.
+fn stand_in(ciphertext: &[u8]) -> Vec<u8> {
+    let encoding = if ciphertext.first() == Some(&UNCOMPRESSED) { 0 } else { encoding::DER_BYTES };
+    let length = ciphertext.len().saturating_sub(encoding);
     let mut raw = vec![0x5A; length.clamp(OVERHEAD_BYTES + 1, CIPHERTEXT_BYTES_MAX)];
-    raw[..PUBLIC_BYTES].copy_from_slice(generator.as_bytes());
+    raw[..PUBLIC_BYTES].copy_from_slice(&*GENERATOR);
     raw
 }
 
@@ -207,6 +216,16 @@ pub(crate) fn encrypt(
     EncryptingKey::new_with_mode(public, Mode::C1C3C2)
         .encrypt(&mut Source(entropy), plaintext)
         .map_err(|_| Fault::Entropy)
+}
+
+/// The same in DER.
+pub(crate) fn encrypt_encoded(
+    public: &[u8; PUBLIC_BYTES],
+    plaintext: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<Vec<u8>, Fault> {
+    let public = PublicKey::from_sec1_bytes(public).map_err(|_| Fault::InvalidWrappedKey)?;
+    EncryptingKey::new(public).encrypt_der(&mut Source(entropy), plaintext).map_err(|_| Fault::Entropy)
 }
 
 #[cfg(test)]

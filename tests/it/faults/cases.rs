@@ -17,7 +17,8 @@ use yaoku::model::key::Key;
 use yaoku::model::principal::Audience;
 use yaoku::model::record::{List, Record};
 
-use crate::kit::{OpenApi, Service, base64, new_id};
+use crate::kit::{OpenApi, Service, base64, new_id, poll};
+use crate::material::{DELETE, IMPORT, Way, asked, external};
 
 /// Operations of the access type "write" that change no record: they compute with a key, or hand out random bytes.
 pub const COMPUTES: &[&str] = &[
@@ -25,6 +26,8 @@ pub const COMPUTES: &[&str] = &[
     "decrypt",
     "generateDataKey",
     "generateDataKeyWithoutPlaintext",
+    "exportDataKey",
+    "generateAndExportDataKey",
     "reEncrypt",
     "hmaccompute",
     "messageDigest",
@@ -50,6 +53,8 @@ pub struct Tenant {
     other: Value,
     account: Value,
     ciphertext: Value,
+    /// To a key whose material comes from outside.
+    way: Option<Way>,
     administers: bool,
 }
 
@@ -64,11 +69,17 @@ impl Tenant {
         let other = person.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
         let plaintext = json!({"cmkUuid": key, "plaintext": base64("kept")});
         let ciphertext = person.ok("/keyCompute/encrypt", plaintext)["ciphertextBlob"].clone();
-        Self { person, key, other, account, ciphertext, administers }
+        let way = ["importKeyMaterial", "deleteKeyMaterial"].contains(&spec.name).then(|| {
+            let way = Way::new(&person, &external(&person, "AES_256"), "RSAES_OAEP_SHA_256");
+            // The first material binds the key, which happens once.
+            person.ok(IMPORT, way.body(&[7; 32]));
+            way
+        });
+        Self { person, key, other, account, ciphertext, way, administers }
     }
 
     /// What to send so that the operation succeeds; brings its target into the state that it needs.
-    pub fn body(&self, _: &Service, spec: &Spec) -> Value {
+    pub fn body(&self, service: &Service, spec: &Spec) -> Value {
         let key = json!({"cmkUuid": self.key});
         let name = json!({"aliasName": "alias/name"});
         let named = json!({"cmkUuid": self.key, "aliasName": "alias/name"});
@@ -107,6 +118,21 @@ impl Tenant {
                 self.person.ok("/versionControl/updateRotationPolicy", off);
                 json!({"cmkUuid": self.key, "enableAutomaticRotation": true, "rotationInterval": "7d"})
             }
+            "getParametersForImport" => {
+                let device = service.app().machine.device();
+                poll("a wrapping key", || (device.spare_keys() > 0).then_some(()));
+                asked(&external(&self.person, "AES_256"), "RSAES_OAEP_SHA_256")
+            }
+            "importKeyMaterial" => {
+                let way = self.way.as_ref().unwrap();
+                self.person.ok(DELETE, json!({"cmkUuid": way.key}));
+                way.body(&[7; 32])
+            }
+            "deleteKeyMaterial" => {
+                let way = self.way.as_ref().unwrap();
+                self.person.ok(IMPORT, way.body(&[7; 32]));
+                json!({"cmkUuid": way.key})
+            }
             "describeKeyVersion" => {
                 let versions = self.person.ok("/versionControl/listKeyVersions", key);
                 json!({"cmkUuid": self.key, "keyVersionId": versions["keyVersions"][0]["keyVersionId"]})
@@ -125,6 +151,8 @@ impl Tenant {
             | "generateDataKeyWithoutPlaintext" => key,
             "encrypt" => json!({"cmkUuid": self.key, "plaintext": base64("text")}),
             "decrypt" | "getDataKey" => json!({"ciphertextBlob": self.ciphertext}),
+            "exportDataKey" => recipient(json!({"ciphertextBlob": self.ciphertext})),
+            "generateAndExportDataKey" => recipient(key),
             "reEncrypt" => json!({"ciphertextBlob": self.ciphertext, "destinationCmkUuid": self.other}),
             "hmaccompute" => json!({"cmkUuid": self.key, "input": "text"}),
             "messageDigest" => json!({"input": "text"}),
@@ -267,6 +295,14 @@ impl Tenant {
     }
 }
 
+/// The body with somebody whom a data key is exported to.
+fn recipient(mut body: Value) -> Value {
+    body["publicKeyBlob"] = crate::export::SM2_PUBLIC_KEY.into();
+    body["wrappingKeySpec"] = "Ctyun_SM2".into();
+    body["wrappingAlgorithm"] = "SM2PKE".into();
+    body
+}
+
 fn all<R: Record>(app: &App, list: &List) -> Vec<R> {
     let page = app.store.page(list, 0, 10_000).unwrap();
     assert_eq!(page.records.len() as u64, page.total, "the count of a list is its length");
@@ -282,8 +318,19 @@ fn note<R: Serialize>(facts: &mut Facts, kind: &str, records: &[R]) {
 }
 
 fn note_fields(facts: &mut Facts, path: &str, value: &Value) {
-    const OWN: [&str; 10] =
-        ["id", "account", "instance", "key", "holder", "created", "wrapped", "secret", "partition", "name"];
+    const OWN: [&str; 11] = [
+        "id",
+        "account",
+        "instance",
+        "key",
+        "holder",
+        "created",
+        "wrapped",
+        "wrapping_key",
+        "secret",
+        "partition",
+        "name",
+    ];
     match value {
         Value::Object(fields) => {
             for (name, value) in fields.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {

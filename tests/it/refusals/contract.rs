@@ -25,6 +25,7 @@ const CODES: &[(&str, u64, &str)] = &[
     ("KMS.9013", 409, "Rejected.StateModifiedFailed"),
     ("KMS.9015", 403, "Rejected.ServiceFrozen"),
     ("KMS.9020", 400, "InvalidParameter"),
+    ("KMS.9023", 400, "InvalidImportToken"),
     ("KMS.9028", 400, "InvalidCiphertext"),
     ("KMS.9040", 401, "SignatureDoesNotMatch"),
     ("KMS.9041", 401, "InvalidAccessKeyId.NotFound"),
@@ -108,6 +109,7 @@ pub fn absent(field: &Field, spec: &Spec) -> Option<&'static str> {
         "ciphertextBlob" if spec.name == "asymmetricDecrypt" => "KMS.9028",
         "cmkUuid" | "destinationCmkUuid" | "sourceCmkUuid" | "ciphertextBlob" | "resourceIds" => "KMS.9001",
         "sourceKeyVersionId" => "KMS.9002",
+        "importToken" => "KMS.9023",
         "aliasName" if spec.name.starts_with("create") => return None,
         "aliasName" => "KMS.9003",
         "accessPointId" | "accessKey" | "eventId" => "KMS.9005",
@@ -133,7 +135,7 @@ pub fn by_state(spec: &Spec, field: &str) -> [&'static str; 3] {
         }
         ("createKeyVersion" | "updateRotationPolicy", _) => ["KMS.9010", "KMS.9011", "KMS.9012"],
         ("enableKey" | "disableKey", _) => [OK, "KMS.9013", "KMS.9013"],
-        ("createAlias", _) => [OK, "KMS.9013", OK],
+        ("createAlias" | "importKeyMaterial", _) => [OK, "KMS.9013", OK],
         ("updateKeyDescription" | "tagResources" | "untagResources", _) => [OK, "KMS.9011", OK],
         ("updateAlias", _) if field == "cmkUuid" => [OK, "KMS.9011", OK],
         // deleteAlias and whatever the table does not name.
@@ -143,7 +145,8 @@ pub fn by_state(spec: &Spec, field: &str) -> [&'static str; 3] {
 
 /// Whether an operation needs a service that runs: it makes a key there, or works with one (1, 4.2).
 pub fn needs_running(spec: &Spec, has_key: bool) -> bool {
-    let works = matches!(spec.rate, RateClass::Symmetric | RateClass::Asymmetric | RateClass::Integrity);
+    let works = matches!(spec.rate, RateClass::Symmetric | RateClass::Asymmetric | RateClass::Integrity)
+        || ["getParametersForImport", "importKeyMaterial"].contains(&spec.name);
     let makes = spec.rate == RateClass::KeyCreate || spec.name == "createKeyVersion";
     spec.access == Access::Write && (makes || works && has_key)
 }
