@@ -26,6 +26,8 @@ pub struct Row {
     pub result: fn(&mut SchemaGenerator) -> Schema,
     /// What refuses it beside what follows from its fields, its caller and its rate.
     pub refusals: &'static [Error],
+    /// See [`Operation::KNOWN_AS`].
+    known_as: &'static [(&'static str, &'static str)],
 }
 
 impl Row {
@@ -37,6 +39,11 @@ impl Row {
     /// The fields of its result.
     pub fn result_fields(&self) -> Vec<Field> {
         api::fields(self.result)
+    }
+
+    /// The refusal of a request without this field.
+    pub fn missing(&self, field: &Field) -> Error {
+        Error::MissingField(ops::known_as(self.known_as, field.name.clone().into()))
     }
 
     /// What it does, in words.
@@ -72,7 +79,7 @@ macro_rules! operations {
             };
         })*
         /// Every operation, in the order of the contract.
-        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation>, refusals: <$operation as Operation>::REFUSALS }),*]);
+        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation>, refusals: <$operation as Operation>::REFUSALS, known_as: <$operation as Operation>::KNOWN_AS }),*]);
     };
 }
 
@@ -106,6 +113,8 @@ operations! {
     ops::symmetric::Decrypt: "decrypt" ["/keyCompute/decrypt"] "kms:cmk:decrypt" Write Symmetric BOTH Tenant "解密" "Decrypt";
     ops::data_key::GenerateDataKey: "generateDataKey" ["/keyCompute/generateDataKey"] "kms:cmk:generateDataKey" Write Symmetric BOTH Tenant "生成数据密钥" "Generate data key";
     ops::data_key::GenerateDataKeyWithoutPlaintext: "generateDataKeyWithoutPlaintext" ["/keyCompute/generateDataKeyWithoutPlaintext"] "kms:cmk:generateDataKeyWithoutPlaintext" Write Symmetric BOTH Tenant "生成不含明文的数据密钥" "Generate data key without plaintext";
+    ops::export::ExportDataKey: "exportDataKey" ["/keyCompute/exportDataKey"] "kms:cmk:exportDataKey" Write Symmetric BOTH Tenant "导出数据密钥" "Export data key";
+    ops::export::GenerateAndExportDataKey: "generateAndExportDataKey" ["/keyCompute/generateAndExportDataKey"] "kms:cmk:generateAndExportDataKey" Write Symmetric BOTH Tenant "生成并导出数据密钥" "Generate and export data key";
     ops::re_encrypt::ReEncrypt: "reEncrypt" ["/cmManage/reEncrypt", "/cmkManage/reEncrypt", "/keyCompute/reEncrypt"] "kms:cmk:reEncrypt" Write Symmetric BOTH Tenant "密文转加密" "Re-encrypt";
     ops::data_key::GetDataKey: "getDataKey" ["/keyCompute/getDataKey"] "kms:cmk:getDataKey" Read Symmetric BOTH Tenant "查询数据密钥详情" "Get data key";
     ops::integrity::HmacCompute: "hmaccompute" ["/get/hmaccompute"] "kms:cmk:hmaccompute" Write Integrity BOTH Tenant "计算消息认证码" "Compute HMAC-SM3";

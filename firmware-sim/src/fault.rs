@@ -22,6 +22,8 @@ pub enum Fault {
     WrongAlgorithm,
     /// A public key from outside is none of the form and kind that was asked for.
     InvalidPublicKey,
+    /// What a frame holds is longer than the way it is to be exported takes.
+    TooLongToExport,
     /// What was imported does not unwrap, has another length than the key, or is not what was imported first: one fault for all.
     InvalidKeyMaterial,
     /// No wrapping key for an import is ready.
@@ -66,6 +68,7 @@ impl fmt::Display for Fault {
             Self::WrongPurpose => out.write_str("the key does not serve this purpose"),
             Self::WrongAlgorithm => out.write_str("the algorithm does not serve this command"),
             Self::InvalidPublicKey => out.write_str("the public key is not usable"),
+            Self::TooLongToExport => out.write_str("the data key is too long for this way to export it"),
             Self::InvalidKeyMaterial => out.write_str("the key material is not usable"),
             Self::NoSpareKey => out.write_str("no wrapping key is ready"),
             Self::NoSuchPartition => out.write_str("no such partition"),
@@ -97,6 +100,7 @@ impl error::Error for Fault {
             | Self::WrongPurpose
             | Self::WrongAlgorithm
             | Self::InvalidPublicKey
+            | Self::TooLongToExport
             | Self::InvalidKeyMaterial
             | Self::NoSpareKey
             | Self::NoSuchPartition

@@ -76,10 +76,10 @@ impl KeyPair {
     ) -> Result<bool, Fault> {
         match (self, scheme) {
             (Self::Rsa(key), SignatureScheme::RsaPkcs1Sha256) => {
-                Ok(key.public().verify(SignaturePadding::Pkcs1, digest, signature).is_ok())
+                Ok(key.verifying()?.verify(SignaturePadding::Pkcs1, digest, signature).is_ok())
             }
             (Self::Rsa(key), SignatureScheme::RsaPssSha256) => {
-                Ok(key.public().verify(SignaturePadding::Pss, digest, signature).is_ok())
+                Ok(key.verifying()?.verify(SignaturePadding::Pss, digest, signature).is_ok())
             }
             (Self::Sm2Signing(key), SignatureScheme::Sm2) => {
                 let signature = sm2::decode_signature(signature);
@@ -101,10 +101,10 @@ impl KeyPair {
         check_plaintext(scheme, plaintext)?;
         match (self, scheme) {
             (Self::Rsa(key), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1) => {
-                key.public().encrypt(padding(scheme)?, plaintext, entropy)
+                key.encrypting()?.encrypt(padding(scheme)?, plaintext, entropy)
             }
             (Self::Sm2Decrypting(key), EncryptionScheme::Sm2) => {
-                sm2::encode_ciphertext(&sm2::encrypt(&key.public(), plaintext, entropy)?)
+                sm2::encrypt_encoded(&key.public(), plaintext, entropy)
             }
             (Self::Rsa(_), EncryptionScheme::Sm2)
             | (Self::Sm2Decrypting(_), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1)
@@ -120,6 +120,9 @@ impl KeyPair {
     ) -> Result<Zeroizing<Vec<u8>>, Fault> {
         let opened = match (self, scheme) {
             (Self::Rsa(key), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1) => {
+                if key.unwraps() {
+                    return Err(Fault::WrongPurpose);
+                }
                 key.decrypt(padding(scheme)?, ciphertext)
             }
             (Self::Sm2Decrypting(key), EncryptionScheme::Sm2) => key.decrypt_encoded(ciphertext),
@@ -138,8 +141,10 @@ impl KeyPair {
             ImportScheme::OaepSha256 => Padding::OaepSha256,
         };
         match self {
-            Self::Rsa(key) => key.decrypt(padding, wrapped).map_err(|_| Fault::InvalidKeyMaterial),
-            Self::Sm2Signing(_) | Self::Sm2Decrypting(_) => Err(Fault::WrongPurpose),
+            Self::Rsa(key) if key.unwraps() => {
+                key.decrypt(padding, wrapped).map_err(|_| Fault::InvalidKeyMaterial)
+            }
+            Self::Rsa(_) | Self::Sm2Signing(_) | Self::Sm2Decrypting(_) => Err(Fault::WrongPurpose),
         }
     }
 }
@@ -198,13 +203,35 @@ impl RecipientKey {
             (Recipient::Rsa(key), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1) => {
                 key.encrypt(padding(scheme)?, plaintext, entropy)
             }
-            (Recipient::Sm2(point), EncryptionScheme::Sm2) => {
-                sm2::encode_ciphertext(&sm2::encrypt(point, plaintext, entropy)?)
-            }
+            (Recipient::Sm2(point), EncryptionScheme::Sm2) => sm2::encrypt_encoded(point, plaintext, entropy),
             (Recipient::Rsa(_), EncryptionScheme::Sm2)
             | (Recipient::Sm2(_), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1) => {
                 Err(Fault::WrongAlgorithm)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    /// Two ways to the same function for what prints, which the compiler refuses; one for what does not.
+    trait Unprintable<Way> {
+        fn holds() {}
+    }
+    impl<T> Unprintable<()> for T {}
+    impl<T: Debug> Unprintable<u8> for T {}
+
+    #[test]
+    fn no_form_of_a_private_key_prints() {
+        <KeyPair as Unprintable<_>>::holds();
+        <rsa::PrivateKey as Unprintable<_>>::holds();
+        <sm2::PrivateKey as Unprintable<_>>::holds();
+        <sm2::SigningKey as Unprintable<_>>::holds();
+        <Material as Unprintable<_>>::holds();
+        <RecipientKey as Unprintable<_>>::holds();
     }
 }

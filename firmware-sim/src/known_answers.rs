@@ -2,16 +2,18 @@
 //! vectors in `alg/answers`. A forgery is an answer too: what must be refused. Imports the algorithms and the frame.
 
 use std::panic::catch_unwind;
+use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
 use crate::alg::aes_gcm_siv::Sealer;
 use crate::alg::argon2id::Cost;
+use crate::alg::rsa::{self, Padding, SignaturePadding};
 use crate::alg::sha256::MacKey;
 use crate::alg::{TAG_BYTES, aes_gcm, answers, hkdf, sm2, sm3, sm4_gcm};
 use crate::entropy::Fixed;
 use crate::frame::{self, Frame, FrameKey};
-use crate::identity::KeyName;
+use crate::identity::{KeyName, Purpose};
 use crate::material::Material;
 
 /// One test: whether the machine gives this answer.
@@ -68,6 +70,68 @@ pub(crate) const KNOWN_ANSWERS: &[KnownAnswer] = &[
     }),
     test("SM2 damaged ciphertext", &forged(answers::sm2::CIPHERTEXT), |answer| {
         sm2_decrypts(answer).is_none()
+    }),
+    test("SM2 digest signing", &answers::sm2::MADE_SIGNATURE, sm2_signs_digest),
+    test("SM2 digest verification", &answers::sm2::SIGNATURE, sm2_verifies_digest),
+    test("SM2 digest forgery", &forged(answers::sm2::SIGNATURE), |answer| !sm2_verifies_digest(answer)),
+    test("SM2 signature encoding", &answers::sm2::SIGNATURE_DER, |answer| {
+        sm2::encode_signature(&answers::sm2::SIGNATURE) == answer
+    }),
+    test("SM2 signature decoding", &answers::sm2::SIGNATURE, |answer| {
+        sm2::decode_signature(&answers::sm2::SIGNATURE_DER).is_ok_and(|signature| signature == answer)
+    }),
+    test("SM2 encoded encryption", &answers::sm2::CIPHERTEXT_DER, |answer| {
+        let entropy = Fixed::new(&answers::sm2::NONCE);
+        sm2::encrypt_encoded(&sm2_key().public(), answers::sm2::PLAINTEXT, &entropy)
+            .is_ok_and(|made| made == answer)
+    }),
+    test("SM2 encoded decryption", answers::sm2::PLAINTEXT, |answer| {
+        sm2_key().decrypt_encoded(&answers::sm2::CIPHERTEXT_DER).is_ok_and(|plaintext| *plaintext == answer)
+    }),
+    test("RSA PKCS#1 signing", &answers::rsa::PKCS1_SIGNATURE, |answer| {
+        let signed = rsa_signs(SignaturePadding::Pkcs1, &answers::rsa::DIGEST);
+        signed.is_some_and(|signature| signature == answer)
+    }),
+    test("RSA PKCS#1 verification", &answers::rsa::PKCS1_SIGNATURE, |answer| {
+        rsa_verifies(SignaturePadding::Pkcs1, answer)
+    }),
+    test("RSA PKCS#1 forgery", &forged(answers::rsa::PKCS1_SIGNATURE), |answer| {
+        !rsa_verifies(SignaturePadding::Pkcs1, answer)
+    }),
+    // The salt is random: what is signed, anybody can verify.
+    test("RSA PSS signing", &answers::rsa::DIGEST, |answer| {
+        let signed = rsa_signs(SignaturePadding::Pss, answer);
+        signed.is_some_and(|signature| rsa_verifies(SignaturePadding::Pss, &signature))
+    }),
+    test("RSA PSS verification", &answers::rsa::PSS_SIGNATURE, |answer| {
+        rsa_verifies(SignaturePadding::Pss, answer)
+    }),
+    test("RSA PSS forgery", &forged(answers::rsa::PSS_SIGNATURE), |answer| {
+        !rsa_verifies(SignaturePadding::Pss, answer)
+    }),
+    test("RSA OAEP-SHA-256 encryption", &answers::rsa::OAEP_SHA_256, |answer| {
+        rsa_encrypts(Padding::OaepSha256, &answers::rsa::OAEP_SHA_256_SEED, answer)
+    }),
+    test("RSA OAEP-SHA-256 decryption", answers::rsa::MESSAGE, |answer| {
+        rsa_decrypts(Padding::OaepSha256, &answers::rsa::OAEP_SHA_256).is_some_and(|opened| opened == answer)
+    }),
+    test("RSA OAEP-SHA-256 damaged ciphertext", &forged(answers::rsa::OAEP_SHA_256), |answer| {
+        rsa_decrypts(Padding::OaepSha256, answer).is_none()
+    }),
+    test("RSA OAEP-SHA-1 encryption", &answers::rsa::OAEP_SHA_1, |answer| {
+        rsa_encrypts(Padding::OaepSha1, &answers::rsa::OAEP_SHA_1_SEED, answer)
+    }),
+    test("RSA OAEP-SHA-1 decryption", answers::rsa::MESSAGE, |answer| {
+        rsa_decrypts(Padding::OaepSha1, &answers::rsa::OAEP_SHA_1).is_some_and(|opened| opened == answer)
+    }),
+    test("RSA OAEP-SHA-1 damaged ciphertext", &forged(answers::rsa::OAEP_SHA_1), |answer| {
+        rsa_decrypts(Padding::OaepSha1, answer).is_none()
+    }),
+    test("RSA PKCS#1 decryption", answers::rsa::MESSAGE, |answer| {
+        rsa_decrypts(Padding::Pkcs1, &answers::rsa::PKCS1).is_some_and(|opened| opened == answer)
+    }),
+    test("RSA PKCS#1 damaged ciphertext", &forged(answers::rsa::PKCS1), |answer| {
+        rsa_decrypts(Padding::Pkcs1, answer).is_none()
     }),
     test("frame AES_256 encryption", &answers::frame::AES_256, |answer| frame_seals(AES_256_KEY, answer)),
     test("frame AES_256 decryption", answers::frame::PLAINTEXT, |answer| {
@@ -183,6 +247,44 @@ fn sm2_encrypts(answer: &[u8]) -> bool {
 
 fn sm2_decrypts(ciphertext: &[u8]) -> Option<Vec<u8>> {
     sm2_key().decrypt(ciphertext).ok().map(|plaintext| plaintext.to_vec())
+}
+
+fn sm2_signs_digest(answer: &[u8]) -> bool {
+    let entropy = Fixed::new(&answers::sm2::NONCE);
+    let signed = sm2_key().signing_key().sign_digest(&answers::sm2::DIGEST, &entropy);
+    signed.is_ok_and(|made| made == *answer)
+}
+
+fn sm2_verifies_digest(signature: &[u8]) -> bool {
+    let signature = signature.first_chunk().expect("signatures have 64 bytes");
+    sm2_key().signing_key().verify_digest(&answers::sm2::DIGEST, signature).is_ok()
+}
+
+/// The key of the vectors, which anybody may know: opened once for each use, because that takes longer than all they do with it.
+static RSA_SIGNING: LazyLock<rsa::PrivateKey> = LazyLock::new(|| rsa_key(Purpose::Sign));
+static RSA_UNWRAPPING: LazyLock<rsa::PrivateKey> = LazyLock::new(|| rsa_key(Purpose::Unwrap));
+
+fn rsa_key(purpose: Purpose) -> rsa::PrivateKey {
+    rsa::PrivateKey::open(&Material::copy_of(&answers::rsa::PRIMES), purpose)
+        .expect("the published primes make a key")
+}
+
+fn rsa_signs(padding: SignaturePadding, digest: &[u8]) -> Option<Vec<u8>> {
+    let digest = digest.first_chunk().expect("a digest has 32 bytes");
+    RSA_SIGNING.sign(padding, digest).ok().map(Vec::from)
+}
+
+fn rsa_verifies(padding: SignaturePadding, signature: &[u8]) -> bool {
+    RSA_SIGNING.public().verify(padding, &answers::rsa::DIGEST, signature).is_ok()
+}
+
+fn rsa_encrypts(padding: Padding, seed: &[u8], answer: &[u8]) -> bool {
+    let made = RSA_UNWRAPPING.public().encrypt(padding, answers::rsa::MESSAGE, &Fixed::new(seed));
+    made.is_ok_and(|made| made == answer)
+}
+
+fn rsa_decrypts(padding: Padding, ciphertext: &[u8]) -> Option<Vec<u8>> {
+    RSA_UNWRAPPING.decrypt(padding, ciphertext).ok().map(|plaintext| plaintext.to_vec())
 }
 
 /// How the key version of a frame is made from its clear bytes.

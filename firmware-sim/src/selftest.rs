@@ -18,6 +18,7 @@ static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
         health::PROPORTION,
         health::BLOCK,
         pairwise::SM2,
+        pairwise::SM2_KEY,
         pairwise::RSA,
         partition::REOPENING,
     ];

@@ -147,7 +147,7 @@ impl CipherMachine {
             return;
         }
         let machine = self.clone();
-        self.slow.engines.do_send(Job(Box::new(move |device| {
+        let ordered = self.slow.engines.try_send(Job(Box::new(move |device| {
             // Whoever takes one from now on orders another.
             machine.ordered.store(false, Ordering::Release);
             // Nobody waits for a failure; cron orders again.
@@ -156,6 +156,10 @@ impl CipherMachine {
                 machine.refill();
             }
         })));
+        if ordered.is_err() {
+            // The lane has enough to do; cron orders again.
+            self.ordered.store(false, Ordering::Release);
+        }
     }
 
     async fn dispatch<C: Command>(&self, partition: PartitionId, command: C) -> Result<C::Reply> {
@@ -252,6 +256,10 @@ impl From<Fault> for Error {
             Fault::InvalidPublicKey => Self::invalid(
                 "publicKeyBlob",
                 "must be the SubjectPublicKeyInfo of an RSA key of 2048 bits or of an SM2 key, as DER or PEM",
+            ),
+            Fault::TooLongToExport => Self::invalid(
+                "ciphertextBlob",
+                "holds more than wrappingAlgorithm takes: 190 bytes with RSAES_OAEP_SHA_256, 214 with RSAES_OAEP_SHA_1, 6047 with SM2PKE",
             ),
             Fault::InvalidKeyMaterial => Self::InvalidKeyMaterial,
             Fault::NoSpareKey => {

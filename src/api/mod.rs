@@ -13,4 +13,6 @@ pub use fields::{DecodeError, FIELDS_MAX, Fields};
 pub use several::Several;
 pub use shape::{Field, common_fields, description, fields, simplify, simplify_result};
 pub use spec::{Access, Spec};
-pub use wire::{Base64Bytes, Digest, EncryptionContext, InputText, Moment, Plaintext, SecretText};
+pub use wire::{
+    Base64Bytes, Digest, EncryptionContext, InputText, Moment, Plaintext, PublicKeyBlob, SecretText,
+};

@@ -17,6 +17,10 @@ use crate::env::Timestamp;
 const BASE64: &str =
     "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)$";
 
+/// An example of [`PublicKeyBlob`]: an SM2 key that nobody has the private half of.
+const PUBLIC_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEHryK1xyIJrb185R0/Yq7kZibvj1yUsmVvbre8uXLgkbE\
+                          H3GApP2npvLFepW7hTewDUpNClTtOC+NwkdxhTbAKQ==";
+
 /// Form of [`Digest`].
 const DIGEST: &str = "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$";
 
@@ -57,6 +61,46 @@ impl JsonSchema for Base64Bytes {
         json_schema!({
             "type": "string", "contentEncoding": "base64", "pattern": BASE64, "examples": ["SGVsbG8gd29ybGQ="],
             "description": "Bytes as standard Base64 with padding, one line.",
+        })
+    }
+}
+
+/// Somebody's public key: Base64 of a SubjectPublicKeyInfo in DER or PEM, or the PEM text itself.
+#[derive(Clone, Debug)]
+pub struct PublicKeyBlob(pub Vec<u8>);
+
+impl Serialize for PublicKeyBlob {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKeyBlob {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.trim_ascii_start().starts_with("-----") {
+            return Ok(Self(text.into_bytes()));
+        }
+        let bytes = STANDARD.decode(text).map_err(|_| {
+            de::Error::custom("must be standard Base64 of a SubjectPublicKeyInfo in DER, or PEM")
+        })?;
+        if bytes.is_empty() { Err(de::Error::custom("may not be empty")) } else { Ok(Self(bytes)) }
+    }
+}
+
+impl JsonSchema for PublicKeyBlob {
+    fn schema_name() -> Cow<'static, str> {
+        "PublicKeyBlob".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "contentEncoding": "base64", "pattern": BASE64, "examples": [PUBLIC_KEY],
+            "description": "A SubjectPublicKeyInfo in DER as standard Base64, one line; PEM is read too, as it is or as Base64.",
         })
     }
 }

@@ -94,6 +94,28 @@ pub enum ImportAlgorithm {
     OaepSha256,
 }
 
+/// Whose public key a data key is exported to (contract section 5.5, exportDataKey).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-also-values" = ["RSA2048", "SM2", "EC_SM2"], "examples" = ["Ctyun_SM2"]))]
+pub enum RecipientSpec {
+    /// RSA with a modulus of 2048 bits.
+    #[serde(rename = "RSA_2048", alias = "RSA2048")]
+    Rsa2048,
+    /// SM2, GB/T 32918.
+    #[serde(rename = "Ctyun_SM2", alias = "SM2", alias = "EC_SM2")]
+    Sm2,
+}
+
+impl RecipientSpec {
+    /// The cipher machine's algorithm.
+    pub fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Rsa2048 => Algorithm::Rsa2048,
+            Self::Sm2 => Algorithm::Sm2,
+        }
+    }
+}
+
 impl ImportAlgorithm {
     /// The cipher machine's name for it.
     pub fn scheme(self) -> ImportScheme {
@@ -122,12 +144,17 @@ impl EncryptionAlgorithm {
 
     /// Refuses a plaintext that does not fit (contract section 1.2).
     pub fn check_plaintext(self, bytes: usize) -> Result<()> {
-        let (most, why) = match self {
-            Self::OaepSha256 => (190, "must have 1 to 190 bytes with RSAES_OAEP_SHA_256"),
-            Self::OaepSha1 => (214, "must have 1 to 214 bytes with RSAES_OAEP_SHA_1"),
-            Self::Sm2 => (6047, "must have 1 to 6047 bytes with SM2PKE"),
+        let why = match self {
+            Self::OaepSha256 => "must have 1 to 190 bytes with RSAES_OAEP_SHA_256",
+            Self::OaepSha1 => "must have 1 to 214 bytes with RSAES_OAEP_SHA_1",
+            Self::Sm2 => "must have 1 to 6047 bytes with SM2PKE",
         };
-        if (1..=most).contains(&bytes) { Ok(()) } else { Err(Error::invalid("plaintext", why)) }
+        if self.takes(bytes) { Ok(()) } else { Err(Error::invalid("plaintext", why)) }
+    }
+
+    /// Whether a plaintext of this length fits (contract section 1.2).
+    pub fn takes(self, bytes: usize) -> bool {
+        (1..=self.scheme().plaintext_bytes_max()).contains(&bytes)
     }
 }
 

@@ -175,6 +175,13 @@ impl Key {
         if gone { &[] } else { &self.versions }
     }
 
+    /// Ids and dates of the versions that ciphertexts may name, oldest first: also of the one whose material is away.
+    pub fn known_versions(&self) -> Vec<(VersionId, Timestamp)> {
+        let away = self.import.binding.iter().filter(|_| self.versions.is_empty());
+        let away = away.map(|binding| (binding.version, binding.created));
+        self.versions.iter().map(|version| (version.id, version.created)).chain(away).collect()
+    }
+
     /// The version that new ciphertexts are made with; asymmetric keys have none, each call names its version.
     pub fn primary_at(&self, now: Timestamp) -> Option<&KeyVersion> {
         self.versions_at(now).last().filter(|_| self.spec.is_symmetric())

@@ -5,6 +5,7 @@
 
 mod aliases;
 mod api_document;
+mod asymmetric;
 mod audit;
 mod audit_manipulation;
 mod audit_proof;
@@ -19,6 +20,7 @@ mod credentials;
 mod disk;
 mod eop;
 mod examples;
+mod export;
 mod exposition;
 mod faults;
 mod full_disk;

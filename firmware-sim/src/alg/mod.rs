@@ -15,6 +15,8 @@ pub(crate) mod sm3;
 pub(crate) mod sm4_gcm;
 pub(crate) mod source;
 #[cfg(test)]
+mod trials;
+#[cfg(test)]
 pub(crate) mod vectors;
 
 /// Length of a tag in every mode used here.

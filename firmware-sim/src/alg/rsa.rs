@@ -102,6 +102,30 @@ impl PrivateKey {
         &self.public
     }
 
+    /// The public half of a key that signs: others have nothing to verify.
+    pub(crate) fn verifying(&self) -> Result<&PublicKey, Fault> {
+        match self.ready {
+            Ready::Sign(_) => Ok(&self.public),
+            Ready::Decrypt(_) | Ready::Unwrap(..) => Err(Fault::WrongPurpose),
+        }
+    }
+
+    /// The public half of a key that decrypts: nobody opens what others encrypt.
+    pub(crate) fn encrypting(&self) -> Result<&PublicKey, Fault> {
+        match self.ready {
+            Ready::Decrypt(_) | Ready::Unwrap(..) => Ok(&self.public),
+            Ready::Sign(_) => Err(Fault::WrongPurpose),
+        }
+    }
+
+    /// Whether it unwraps imported material, and so decrypts nothing for anybody.
+    pub(crate) fn unwraps(&self) -> bool {
+        match self.ready {
+            Ready::Unwrap(..) => true,
+            Ready::Sign(_) | Ready::Decrypt(_) => false,
+        }
+    }
+
     /// Signs a SHA-256 digest: RFC 8017 sections 8.1.1 and 8.2.1.
     pub(crate) fn sign(
         &self,

@@ -1,5 +1,11 @@
-//! Third parties' test vectors, run against the adapters: Wycheproof, Botan, Tongsuo. The files are not part of
+//! Third parties' test vectors, run against the adapters: Wycheproof, Botan, Tongsuo, GM/T 0003.5. The files are not part of
 //! the project; where they are absent the tests say so and pass. `KMS_VECTORS` names another folder.
+//!
+//! Of the collection are not run, for want of an adapter: AES in CBC and CTR, key wrapping and CCM, ECDSA, PBES2 and PBKDF2,
+//! PKCS#12, certificates and requests, and Botan's encryption with SM2, which is on the curve of the draft.
+
+mod rsa;
+mod sm2;
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,6 +38,29 @@ fn json(file: &str) -> Option<Value> {
     read(file).map(|text| serde_json::from_str(&text).expect("a vector file is JSON"))
 }
 
+/// Vectors that ran, and those that went wrong.
+#[derive(Default)]
+struct Count {
+    ran: usize,
+    wrong: Vec<String>,
+}
+
+impl Count {
+    fn add(&mut self, right: bool, what: impl FnOnce() -> String) {
+        self.ran += 1;
+        if !right {
+            self.wrong.push(what());
+        }
+    }
+
+    /// Prints what ran; all of it must have passed, and no fewer vectors than are known to be there.
+    fn finish(self, name: &str, least: usize) {
+        println!("figure vectors_{name} {} of {} passed", self.ran - self.wrong.len(), self.ran);
+        assert!(self.wrong.is_empty(), "{:?}", self.wrong);
+        assert!(self.ran >= least, "{} vectors ran", self.ran);
+    }
+}
+
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value[name].as_array().expect("the schema has this list")
 }
@@ -60,7 +89,7 @@ fn value<'a>(group: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
 #[test]
 fn wycheproof_aes_256_gcm() {
     let Some(file) = json("wycheproof/aes_gcm_test.json") else { return };
-    let mut ran = 0;
+    let mut count = Count::default();
     for group in list(&file, "testGroups") {
         if group["keySize"] != 256 || group["ivSize"] != 96 || group["tagSize"] != 128 {
             continue;
@@ -79,43 +108,42 @@ fn wycheproof_aes_256_gcm() {
                 assert_eq!(gcm::seal(key, nonce, &associated, &mut buffer), *tag, "test {}", test["tcId"]);
                 assert_eq!(buffer, ciphertext, "test {}", test["tcId"]);
             }
-            ran += 1;
+            count.add(true, String::new);
         }
     }
-    assert!(ran >= 60, "{ran} vectors ran");
+    count.finish("wycheproof_aes_256_gcm", 60);
 }
 
-fn wycheproof_mac(file: &str, mac: fn(&[u8], &[u8]) -> [u8; 32]) {
-    let Some(file) = json(file) else { return };
-    let mut ran = 0;
+fn wycheproof_mac(name: &str, mac: fn(&[u8], &[u8]) -> [u8; 32]) {
+    let Some(file) = json(&format!("wycheproof/{name}_test.json")) else { return };
+    let mut count = Count::default();
     for test in list(&file, "testGroups").iter().flat_map(|group| list(group, "tests")) {
         let tag = bytes(test, "tag");
         let computed = mac(&bytes(test, "key"), &bytes(test, "msg"));
-        assert_eq!(computed[..tag.len()] == tag, test["result"] == "valid", "test {}", test["tcId"]);
-        ran += 1;
+        let valid = computed[..tag.len()] == tag;
+        count.add(valid == (test["result"] == "valid"), || format!("test {}", test["tcId"]));
     }
-    assert!(ran >= 170, "{ran} vectors ran");
+    count.finish(&format!("wycheproof_{name}"), 170);
 }
 
 #[test]
 fn wycheproof_hmac_sm3() {
-    wycheproof_mac("wycheproof/hmac_sm3_test.json", |key, message| sm3::mac(key, &[message]));
+    wycheproof_mac("hmac_sm3", |key, message| sm3::mac(key, &[message]));
 }
 
 #[test]
 fn wycheproof_hmac_sha_256() {
-    wycheproof_mac("wycheproof/hmac_sha256_test.json", |key, message| sha256::MacKey::new(key).mac(message));
+    wycheproof_mac("hmac_sha256", |key, message| sha256::MacKey::new(key).mac(message));
 }
 
 fn run_sm3(file: &str, input: &str, output: &str, chosen: fn(&[(&str, &str)]) -> bool, least: usize) {
     let Some(text) = read(file) else { return };
-    let mut ran = 0;
+    let mut count = Count::default();
     for group in groups(&text).iter().filter(|group| chosen(group)) {
         let (Some(message), Some(digest)) = (value(group, input), value(group, output)) else { continue };
-        assert_eq!(sm3::digest(&hex(message)).as_slice(), hex(digest), "SM3 of {message}");
-        ran += 1;
+        count.add(sm3::digest(&hex(message)).as_slice() == hex(digest), || format!("SM3 of {message}"));
     }
-    assert!(ran >= least, "{ran} vectors ran");
+    count.finish(&format!("sm3 {file}"), least);
 }
 
 #[test]
@@ -126,6 +154,24 @@ fn botan_sm3() {
 #[test]
 fn tongsuo_sm3() {
     run_sm3("tongsuo/evpmd_sm3.txt", "Input", "Output", |group| value(group, "Digest") == Some("SM3"), 8);
+}
+
+/// A text in quotation marks, or hexadecimal digits.
+fn text_or_hex(value: &str) -> Vec<u8> {
+    let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    quoted.map_or_else(|| hex(value), |text| text.as_bytes().to_vec())
+}
+
+#[test]
+fn tongsuo_hmac_sm3() {
+    let Some(text) = read("tongsuo/evpmac_sm3.txt") else { return };
+    let mut count = Count::default();
+    for group in groups(&text) {
+        let fields = ["Key", "Input", "Output"].map(|name| value(&group, name).map(text_or_hex));
+        let [Some(key), Some(input), Some(output)] = fields else { continue };
+        count.add(sm3::mac(&key, &[&input]).as_slice() == output, || format!("{group:?}"));
+    }
+    count.finish("tongsuo_hmac_sm3", 4);
 }
 
 fn check_sm4_blocks(key: &str, plaintext: &str, ciphertext: &str) {
@@ -145,14 +191,14 @@ fn check_sm4_blocks(key: &str, plaintext: &str, ciphertext: &str) {
 #[test]
 fn botan_sm4() {
     let Some(text) = read("botan/sm4.vec") else { return };
-    let mut ran = 0;
+    let mut count = Count::default();
     for group in groups(&text) {
         let fields = (value(&group, "Key"), value(&group, "In"), value(&group, "Out"));
         let (Some(key), Some(plaintext), Some(ciphertext)) = fields else { continue };
         check_sm4_blocks(key, plaintext, ciphertext);
-        ran += 1;
+        count.add(true, String::new);
     }
-    assert!(ran >= 20, "{ran} vectors ran");
+    count.finish("botan_sm4", 20);
 }
 
 #[test]
@@ -182,5 +228,6 @@ fn tongsuo_sm4() {
             Some(_) | None => {}
         }
     }
-    assert!(blocks >= 1 && frames >= 1, "{blocks} block and {frames} GCM vectors ran");
+    println!("figure vectors_tongsuo_sm4 {blocks} block and {frames} GCM vectors passed");
+    assert!(blocks >= 1 && frames >= 1);
 }

@@ -29,6 +29,9 @@ impl Command for ExportDataKey {
 
     fn execute(self, partition: &Partition) -> Result<Vec<u8>, Fault> {
         let data_key = self.opened.execute(partition)?;
+        if data_key.len() > self.scheme.plaintext_bytes_max() {
+            return Err(Fault::TooLongToExport);
+        }
         self.recipient.encrypt(self.scheme, data_key.as_bytes(), partition.entropy())
     }
 }

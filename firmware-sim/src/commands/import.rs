@@ -109,9 +109,10 @@ impl Command for ImportKey {
             Err(fault) => return Err(fault),
         };
         let unwrapped = unwrapped.filter(|material| material.len() == length);
-        // What takes the place of material that is none goes the same way and is dropped at the end of it. Drawn in any case.
+        // What takes the place of material that is none is drawn in every case, goes the same way and is dropped at the end of it.
         let stand_in = Material::random(partition.entropy(), length)?;
-        let material = unwrapped.as_ref().map_or(stand_in, |unwrapped| Material::copy_of(unwrapped));
+        let material =
+            Material::copy_of(unwrapped.as_ref().map_or(stand_in.expose(), |unwrapped| unwrapped.as_slice()));
         let binding = partition.shared().binding(&self.name.key, self.algorithm, &material)?;
         let fits: bool = binding.ct_eq(&self.binding.unwrap_or(binding)).into();
         let wrapped = partition.wrap(self.name, self.algorithm, Purpose::Cipher, self.custody, &material)?;

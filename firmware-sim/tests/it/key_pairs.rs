@@ -132,6 +132,106 @@ fn the_machine_decrypts_what_openssl_encrypts() {
     }
 }
 
+/// The value of an element of DER whose tag and length take two or three bytes, and what comes behind it.
+fn element(der: &[u8]) -> (&[u8], &[u8]) {
+    let (start, length) = match der[1] {
+        0x81 => (3, der[2]),
+        short => (2, short),
+    };
+    der[start..].split_at(length.into())
+}
+
+/// A number of DER in 32 bytes.
+fn number(content: &[u8]) -> Vec<u8> {
+    let significant = &content[content.len().saturating_sub(32)..];
+    [vec![0; 32 - significant.len()].as_slice(), significant].concat()
+}
+
+#[test]
+fn sm2_values_are_read_in_both_forms() {
+    let bench = Bench::new();
+    let (key, folder) = pair(&bench, Algorithm::Sm2, Purpose::Decrypt);
+    for length in [1, 16, 20] {
+        write(&folder, "plaintext", &vec![0x6d; length]);
+        let encrypt = "pkeyutl -encrypt -pubin -inkey public.der -keyform DER -in plaintext -out ciphertext";
+        assert!(openssl(&folder, encrypt));
+        let der = read(folder.path(), "ciphertext");
+        let ((x, rest), scheme) = (element(element(&der).0), EncryptionScheme::Sm2);
+        let ((y, rest), (x, mut raw)) = (element(rest), (number(x), vec![4]));
+        let ((hash, rest), y) = (element(rest), number(y));
+        [x.as_slice(), &y, hash, element(rest).0].iter().for_each(|part| raw.extend_from_slice(part));
+        for ciphertext in [der, raw] {
+            let command = AsymmetricDecrypt { key: key.clone(), scheme, ciphertext };
+            let opened = bench.machine.run(TENANT, command).expect("a plaintext");
+            assert_eq!(opened.as_bytes(), vec![0x6d; length]);
+        }
+    }
+    let (key, _folder) = pair(&bench, Algorithm::Sm2, Purpose::Sign);
+    let (scheme, digest) = (SignatureScheme::Sm2, [9; 32]);
+    let der = bench.machine.run(TENANT, AsymmetricSign { key: key.clone(), scheme, digest });
+    let der = der.expect("a signature");
+    let (r, rest) = element(element(&der).0);
+    let raw = [number(r), number(element(rest).0)].concat();
+    let swapped = [&raw[32..], &raw[..32]].concat();
+    for (signature, genuine) in [
+        (der.clone(), true),
+        (raw.clone(), true),
+        (swapped, false),
+        (der[1..].to_vec(), false),
+        (vec![], false),
+    ] {
+        let command = AsymmetricVerify { key: key.clone(), scheme, digest, signature };
+        assert_eq!(bench.machine.run(TENANT, command).expect("a verdict"), genuine);
+    }
+}
+
+/// A key does what it was made for, by the algorithms of its kind; no caller chooses otherwise.
+#[test]
+fn keys_fix_their_algorithm_and_their_purpose() {
+    let bench = Bench::new();
+    let (signs, encrypts) = (
+        [SignatureScheme::RsaPkcs1Sha256, SignatureScheme::RsaPssSha256, SignatureScheme::Sm2],
+        [EncryptionScheme::OaepSha256, EncryptionScheme::OaepSha1, EncryptionScheme::Sm2],
+    );
+    let mut accepted = 0;
+    for algorithm in [Algorithm::Rsa2048, Algorithm::Sm2] {
+        for purpose in [Purpose::Sign, Purpose::Decrypt] {
+            let (key, _folder) = pair(&bench, algorithm, purpose);
+            for scheme in signs {
+                let fits = purpose == Purpose::Sign && scheme.algorithm() == algorithm;
+                let command = AsymmetricSign { key: key.clone(), scheme, digest: [1; 32] };
+                let signature = bench.machine.run(TENANT, command);
+                assert_eq!(signature.is_ok(), fits, "{algorithm:?} {purpose:?} {scheme:?}");
+                for other in signs {
+                    let signature = signature.as_deref().unwrap_or(&[0; 64]).to_vec();
+                    let command =
+                        AsymmetricVerify { key: key.clone(), scheme: other, digest: [1; 32], signature };
+                    let verdict = bench.machine.run(TENANT, command);
+                    assert_eq!(verdict.is_ok(), purpose == Purpose::Sign && other.algorithm() == algorithm);
+                    let genuine = verdict.is_ok_and(|genuine| genuine);
+                    assert!(genuine == (fits && other == scheme), "{scheme:?} {other:?}");
+                    accepted += usize::from(genuine && (!fits || other != scheme));
+                }
+            }
+            for scheme in encrypts {
+                let fits = purpose == Purpose::Decrypt && scheme.algorithm() == algorithm;
+                let plaintext = Zeroizing::new(b"plain".to_vec());
+                let command = AsymmetricEncrypt { key: key.clone(), scheme, plaintext };
+                let made = bench.machine.run(TENANT, command);
+                assert_eq!(made.is_ok(), fits, "{algorithm:?} {purpose:?} {scheme:?}");
+                for other in encrypts {
+                    let ciphertext = made.as_deref().unwrap_or(&[4; 256]).to_vec();
+                    let command = AsymmetricDecrypt { key: key.clone(), scheme: other, ciphertext };
+                    let opened = bench.machine.run(TENANT, command).is_ok();
+                    assert!(opened == (fits && other == scheme), "{scheme:?} {other:?}");
+                    accepted += usize::from(opened && (!fits || other != scheme));
+                }
+            }
+        }
+    }
+    println!("figure algorithms_confused {accepted} accepted");
+}
+
 #[test]
 fn material_that_openssl_wraps_is_imported_once_and_for_all() {
     let bench = Bench::new();
@@ -160,6 +260,12 @@ fn material_that_openssl_wraps_is_imported_once_and_for_all() {
         bench.machine.run(TENANT, command)
     };
     let (first, other) = ([0x11; 32], [0x22; 32]);
+    let (scheme, ciphertext) = (EncryptionScheme::OaepSha1, wrapped(&first, "oaep"));
+    let shown = AsymmetricDecrypt { key: wrapping_key.clone(), scheme, ciphertext };
+    assert!(
+        matches!(bench.machine.run(TENANT, shown), Err(Fault::WrongPurpose)),
+        "it unwraps, and shows nothing"
+    );
     let imported = import(ImportScheme::Pkcs1, wrapped(&first, "pkcs1"), None).expect("an import");
     let frame = bench.encrypt(&imported.wrapped, b"kept");
     for (scheme, how) in [

@@ -26,10 +26,17 @@ pub const COMPUTES: &[&str] = &[
     "decrypt",
     "generateDataKey",
     "generateDataKeyWithoutPlaintext",
+    "exportDataKey",
+    "generateAndExportDataKey",
     "reEncrypt",
     "hmaccompute",
     "messageDigest",
     "getRandom",
+    "asymmetricSign",
+    "asymmetricVerify",
+    "asymmetricEncrypt",
+    "asymmetricDecrypt",
+    "getPublicKey",
     // Tests the machine, or begins what others finish.
     "runSelfTest",
     "rollWrappingKey",
@@ -130,6 +137,11 @@ impl Tenant {
                 let versions = self.person.ok("/versionControl/listKeyVersions", key);
                 json!({"cmkUuid": self.key, "keyVersionId": versions["keyVersions"][0]["keyVersionId"]})
             }
+            "createKeyVersion" => json!({"cmkUuid": self.pair("ENCRYPT/DECRYPT")["cmkUuid"]}),
+            "getPublicKey" => self.pair("SIGN/VERIFY"),
+            "asymmetricSign" | "asymmetricVerify" | "asymmetricEncrypt" | "asymmetricDecrypt" => {
+                self.asymmetric(spec.name)
+            }
             "tagResources" | "untagResources" => self.tagging(spec.name),
             "enableUserAk" | "disableUserAk" | "deleteUserAk" => self.credential(spec.name),
             "describeKey"
@@ -139,6 +151,8 @@ impl Tenant {
             | "generateDataKeyWithoutPlaintext" => key,
             "encrypt" => json!({"cmkUuid": self.key, "plaintext": base64("text")}),
             "decrypt" | "getDataKey" => json!({"ciphertextBlob": self.ciphertext}),
+            "exportDataKey" => recipient(json!({"ciphertextBlob": self.ciphertext})),
+            "generateAndExportDataKey" => recipient(key),
             "reEncrypt" => json!({"ciphertextBlob": self.ciphertext, "destinationCmkUuid": self.other}),
             "hmaccompute" => json!({"cmkUuid": self.key, "input": "text"}),
             "messageDigest" => json!({"input": "text"}),
@@ -164,6 +178,36 @@ impl Tenant {
             "createAccount" => json!({"name": "one more"}),
             other => panic!("{other} is new: say here what to send, so that the disk fails under it as well"),
         }
+    }
+
+    /// An SM2 key and its first version; the same one for each usage.
+    fn pair(&self, usage: &str) -> Value {
+        let request = json!({"keySpec": "Ctyun_SM2", "keyUsage": usage, "clientToken": usage});
+        let key = json!({"cmkUuid": self.person.ok("/cmkManage/createKey", request)["cmkUuid"]});
+        let versions = self.person.ok("/versionControl/listKeyVersions", key.clone());
+        json!({"cmkUuid": key["cmkUuid"], "keyVersionId": versions["keyVersions"][0]["keyVersionId"]})
+    }
+
+    /// A computation with a key pair.
+    fn asymmetric(&self, operation: &str) -> Value {
+        let signs = ["asymmetricSign", "asymmetricVerify"].contains(&operation);
+        let usage = if signs { "SIGN/VERIFY" } else { "ENCRYPT/DECRYPT" };
+        let mut body = self.pair(usage);
+        body["algorithm"] = json!(if signs { "SM2DSA" } else { "SM2PKE" });
+        match operation {
+            "asymmetricSign" => body["digest"] = base64([7; 32]).into(),
+            "asymmetricVerify" => {
+                body["digest"] = base64([7; 32]).into();
+                body["value"] = self.person.ok("/asymmetric/asymmetricSign", body.clone())["value"].clone();
+            }
+            _ => body["plaintext"] = base64("kept").into(),
+        }
+        if operation == "asymmetricDecrypt" {
+            let sealed = self.person.ok("/asymmetric/asymmetricEncrypt", body.clone());
+            body["ciphertextBlob"] = sealed["ciphertextBlob"].clone();
+            body.as_object_mut().unwrap().remove("plaintext");
+        }
+        body
     }
 
     /// Brings both keys into the state before they are tagged, or untagged.
@@ -249,6 +293,14 @@ impl Tenant {
     fn account_id(&self) -> AccountId {
         serde_json::from_value(self.account["accountId"].clone()).unwrap()
     }
+}
+
+/// The body with somebody whom a data key is exported to.
+fn recipient(mut body: Value) -> Value {
+    body["publicKeyBlob"] = crate::export::SM2_PUBLIC_KEY.into();
+    body["wrappingKeySpec"] = "Ctyun_SM2".into();
+    body["wrappingAlgorithm"] = "SM2PKE".into();
+    body
 }
 
 fn all<R: Record>(app: &App, list: &List) -> Vec<R> {

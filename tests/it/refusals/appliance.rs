@@ -42,7 +42,10 @@ pub struct Appliance {
 
 impl Appliance {
     pub fn start() -> Self {
-        let service = Service::start_with(|config| config.import.spare_wrapping_keys = 1);
+        let service = Service::start_with(|config| {
+            config.quota.asymmetric_versions_per_account = 100_000;
+            config.import.spare_wrapping_keys = 1;
+        });
         let tenant = || {
             let (person, account) = service.tenant();
             Tenant::new(&service, person, account)

@@ -8,6 +8,7 @@ use yaoku::api::{Field, Spec};
 use yaoku::catalog::Row;
 use yaoku::gateway::Gateway;
 use yaoku::model::principal::Plane;
+use yaoku::model::rate::RateClass;
 use yaoku::model::text::NO_CONTROLS;
 
 use super::message::{Body, Caller};
@@ -73,8 +74,16 @@ impl Tenant {
         if let (Some(key), Some(version)) =
             (right.body.get("cmkUuid").cloned(), right.body.get_mut("keyVersionId"))
         {
-            *version = self.person.ok("/keyManage/describeKey", json!({"cmkUuid": key}))["primaryKeyVersion"]
-                .clone();
+            let versions = self.person.ok("/versionControl/listKeyVersions", json!({"cmkUuid": key}));
+            *version = versions["keyVersions"][0]["keyVersionId"].clone();
+        }
+        // So is a ciphertext that does not name its key.
+        if row.spec.name == "asymmetricDecrypt" {
+            let mut request = Value::Object(right.body.clone());
+            request["plaintext"] = base64("kept").into();
+            let sealed = self.person.ok("/asymmetric/asymmetricEncrypt", request);
+            right.body.insert("ciphertextBlob".into(), sealed["ciphertextBlob"].clone());
+            right.keys.retain(|(field, _)| field != "ciphertextBlob");
         }
         right
     }
@@ -96,10 +105,13 @@ impl Tenant {
                 Fixture(Way::new(&self.person, &key, "RSAES_OAEP_SHA_256").token, None)
             }
             "cmkUuid" | "destinationCmkUuid" | "sourceCmkUuid" => {
-                let key = self.key()["cmkUuid"].clone();
+                let key = self.key_for(spec)["cmkUuid"].clone();
                 Fixture(key.clone(), Some(key))
             }
+            "enableAutomaticRotation" if field.required => Fixture(json!(true), None),
             "keyVersionId" | "sourceKeyVersionId" => Fixture(self.key()["primaryKeyVersion"].clone(), None),
+            "algorithm" if signs(spec) => Fixture(json!("SM2DSA"), None),
+            "algorithm" => Fixture(json!("SM2PKE"), None),
             "aliasName" if spec.name.starts_with("create") => Fixture(fresh().into(), None),
             "aliasName" => {
                 let name = fresh();
@@ -133,6 +145,23 @@ impl Tenant {
     fn key(&self) -> Value {
         self.person.ok("/cmkManage/createKey", json!({}))
     }
+
+    /// A key of the kind that the operation works with.
+    fn key_for(&self, spec: &Spec) -> Value {
+        let pair = spec.rate == RateClass::Asymmetric || spec.name == "createKeyVersion";
+        let usage = if signs(spec) { "SIGN/VERIFY" } else { "ENCRYPT/DECRYPT" };
+        match pair {
+            true => {
+                self.person.ok("/cmkManage/createKey", json!({"keySpec": "Ctyun_SM2", "keyUsage": usage}))
+            }
+            false => self.key(),
+        }
+    }
+}
+
+/// Whether an operation needs a key for SIGN/VERIFY.
+pub fn signs(spec: &Spec) -> bool {
+    ["asymmetricSign", "asymmetricVerify"].contains(&spec.name)
 }
 
 /// The fields of an operation.
