@@ -5,6 +5,7 @@
 mod aliases;
 mod ciphertexts;
 mod credentials;
+mod imports;
 mod keys;
 mod macs;
 mod tags;
@@ -20,6 +21,7 @@ use sm3::{Digest as _, Sm3};
 use super::steps::Caller;
 use ciphertexts::{Sealed, Secret};
 use credentials::{Credential, Status};
+use imports::Import;
 use tags::Tag;
 
 /// The fields of the result that are known, or the code of the refusal.
@@ -45,7 +47,7 @@ pub struct Key {
     pub id: String,
     pub account: usize,
     /// As asked for when it was made; `Ctyun_SM4` lives in the cipher machine.
-    spec: String,
+    pub spec: String,
     description: String,
     tags: Vec<Tag>,
     created: i64,
@@ -55,6 +57,8 @@ pub struct Key {
     pub versions: Vec<String>,
     /// When each of them was made.
     made: Vec<i64>,
+    /// Of a key whose material comes from outside; it has no version while it waits for it.
+    pub import: Option<Import>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +100,7 @@ impl Model {
 
     /// What a call should come to; changes the model accordingly. `result` is what came, `null` for a refusal.
     pub fn answer(&mut self, by: Caller, operation: &str, body: &Value, result: &Value) -> Expected {
+        self.end_imports();
         self.admit(by)?;
         match operation {
             "createKey" => self.once(by, operation, body, |model| model.create_key(by, body, result)),
@@ -115,6 +120,12 @@ impl Model {
             "updateRotationPolicy" => self.set_rotation(by, body),
             "listKeyVersions" => self.list_versions(by, body),
             "describeKeyVersion" => self.describe_version(by, body),
+            "getParametersForImport" => {
+                let at = self.find(by, &body["cmkUuid"])?;
+                self.once(by, operation, body, |model| model.import_parameters(at, body, result))
+            }
+            "importKeyMaterial" => self.import(by, body),
+            "deleteKeyMaterial" => self.delete_material(by, body),
             "encrypt" => self.encrypt(by, body, result),
             "decrypt" => self.decrypt(by, body, result),
             "generateDataKey" => self.generate_data_key(by, body, result, true),
@@ -182,7 +193,11 @@ fn text(value: &Value) -> String {
 }
 
 fn state(key: &Key) -> &'static str {
-    if key.enabled { "Enabled" } else { "Disabled" }
+    match key.enabled {
+        _ if key.versions.is_empty() => "PendingImport",
+        true => "Enabled",
+        false => "Disabled",
+    }
 }
 
 /// `YYYY-MM-DDTHH:MM:SSZ`.

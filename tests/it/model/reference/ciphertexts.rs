@@ -64,9 +64,7 @@ impl Model {
     pub(super) fn decrypt(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let (blob, context) = (&body["ciphertextBlob"], &body["encryptionContext"]);
         let at = self.maker(by, blob)?;
-        if !self.keys[at].enabled {
-            return Err("KMS.9010");
-        }
+        self.check_usable(at)?;
         let Sealed { key, version, secret, .. } = self.whole(blob, context)?.clone();
         if self.secrets[secret].plaintext.is_none() {
             self.secrets[secret].plaintext =
@@ -84,9 +82,8 @@ impl Model {
         }
         let source = self.maker(by, blob)?;
         let destination = self.find(by, &body["destinationCmkUuid"])?;
-        if !self.keys[source].enabled || !self.keys[destination].enabled {
-            return Err("KMS.9010");
-        }
+        self.check_usable(destination)?;
+        self.check_usable(source)?;
         let secret = self.whole(blob, &body["sourceEncryptionContext"])?.secret;
         let mut expected = self.seal(destination, &body["destinationEncryptionContext"], secret, result);
         expected["plaintext"] = Value::Null;
@@ -97,6 +94,9 @@ impl Model {
     pub(super) fn get_data_key(&self, by: Caller, body: &Value) -> Expected {
         let blob = &body["ciphertextBlob"];
         let key = &self.keys[self.maker(by, blob)?];
+        if key.versions.is_empty() {
+            return Err("KMS.9012");
+        }
         let sealed = self.whole(blob, &body["encryptionContext"])?;
         Ok(json!({
             "cmkUuid": key.id, "keyVersionId": sealed.version, "keyState": state(key),

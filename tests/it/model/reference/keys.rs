@@ -4,12 +4,16 @@ use serde_json::{Value, json};
 
 use super::tags::{self, Filter};
 use super::versions::policy;
-use super::{Expected, Key, Model, Rotation, page, state, text, time};
+use super::{Expected, Import, Key, Model, Rotation, page, state, text, time};
 use crate::model::steps::Caller;
 
 impl Model {
     pub(super) fn create_key(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let tags = tags::read(&body["tags"])?;
+        let import = (body["origin"] == "External").then(Import::default);
+        if import.is_some() && !body["rotationInterval"].is_null() {
+            return Err("KMS.9025");
+        }
         let alias = body["aliasName"].as_str().map(str::to_owned);
         if let Some(name) = &alias {
             self.check_name(by, name)?;
@@ -30,8 +34,12 @@ impl Model {
             created: self.now,
             enabled: true,
             rotation,
-            versions: vec![text(&self.fresh(&result["primaryKeyVersion"]))],
-            made: vec![self.now],
+            versions: match import {
+                None => vec![text(&self.fresh(&result["primaryKeyVersion"]))],
+                Some(_) => Vec::new(),
+            },
+            made: if import.is_none() { vec![self.now] } else { Vec::new() },
+            import,
         };
         let mut described = self.describe(&key);
         described.as_object_mut().unwrap().remove("aliases");
@@ -45,6 +53,9 @@ impl Model {
     pub(super) fn switch(&mut self, by: Caller, body: &Value, on: bool) -> Expected {
         let at = self.find(by, &body["cmkUuid"])?;
         let key = &mut self.keys[at];
+        if key.versions.is_empty() {
+            return Err("KMS.9013");
+        }
         key.enabled = on;
         Ok(json!({"cmkUuid": key.id, "keyState": state(key)}))
     }
@@ -70,7 +81,9 @@ impl Model {
             "keySpec": key.spec,
             "keyUsage": "ENCRYPT/DECRYPT",
             "keyState": state(key),
-            "origin": "Ctyun_KMS",
+            "origin": if key.import.is_some() { "External" } else { "Ctyun_KMS" },
+            "materialExpireTime":
+                key.import.as_ref().map(|import| import.expires.map_or_else(String::new, time)),
             "protectionLevel": if key.spec == "Ctyun_SM4" { "HSM" } else { "SOFTWARE" },
             "primaryKeyVersion": key.versions.last(),
             "lastRotationDate": key.made.last().filter(|_| key.made.len() > 1).copied().map(time),
@@ -119,6 +132,15 @@ impl Model {
 
     pub(super) fn usable(&self, by: Caller, name: &Value) -> Result<usize, &'static str> {
         let at = self.find(by, name)?;
-        if self.keys[at].enabled { Ok(at) } else { Err("KMS.9010") }
+        self.check_usable(at)?;
+        Ok(at)
+    }
+
+    pub(super) fn check_usable(&self, at: usize) -> Result<(), &'static str> {
+        match state(&self.keys[at]) {
+            "Enabled" => Ok(()),
+            "PendingImport" => Err("KMS.9012"),
+            _ => Err("KMS.9010"),
+        }
     }
 }

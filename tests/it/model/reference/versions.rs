@@ -27,7 +27,7 @@ impl Model {
     /// Versions that the scheduler has made, in one account.
     pub fn rotations(&self, account: usize) -> usize {
         let keys = self.keys.iter().filter(|key| key.account == account);
-        keys.map(|key| key.versions.len() - 1).sum()
+        keys.map(|key| key.versions.len().saturating_sub(1)).sum()
     }
 
     pub(super) fn set_rotation(&mut self, by: Caller, body: &Value) -> Expected {
@@ -38,9 +38,10 @@ impl Model {
             (_, days) => Some(days.as_str().unwrap().trim_end_matches('d').parse::<i64>().unwrap() * 86_400),
         };
         let now = self.now;
+        self.check_usable(at)?;
         let key = &mut self.keys[at];
-        if !key.enabled {
-            return Err("KMS.9010");
+        if key.import.is_some() {
+            return Err("KMS.9025");
         }
         let same = key.rotation.as_ref().map(|rotation| rotation.interval) == interval;
         if !same {

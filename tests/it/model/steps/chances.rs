@@ -5,7 +5,8 @@ use proptest::option::{of, weighted};
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::{select, subsequence};
 
-use super::{AliasName, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
+use super::{AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
+use crate::material::ALGORITHMS;
 
 const ALIASES: [&str; 5] = ["alias/a", "alias/b", "alias/b/2", "alias/C_d-e", "alias/ecs"];
 const SPECS: [&str; 2] = ["AES_256", "Ctyun_SM4"];
@@ -56,6 +57,10 @@ fn step() -> BoxedStrategy<Step> {
         3 => (key(), page()).prop_map(|(key, (number, size))| Step::ListVersions { key, number, size }),
         3 => (key(), which(), 0..4usize)
             .prop_map(|(key, which, number)| Step::DescribeVersion(key, which, number)),
+        6 => (which(), weighted(0.1, key()), select(&ALGORITHMS[..]), token())
+            .prop_map(|(of, key, algorithm, token)| Step::ImportParameters { of, key, algorithm, token }),
+        16 => import(),
+        3 => (which(), weighted(0.2, key())).prop_map(|(of, key)| Step::DeleteMaterial(of, key)),
         7 => (key(), length(), of(select(&CONTEXTS[..])))
             .prop_map(|(key, bytes, context)| Step::Encrypt { key, bytes, context }),
         9 => (which(), fate()).prop_map(|(sealed, fate)| Step::Decrypt(sealed, fate)),
@@ -83,12 +88,14 @@ fn step() -> BoxedStrategy<Step> {
 }
 
 fn create_key() -> impl Strategy<Value = Step> {
-    let rotation = of(select(&INTERVALS[..]));
+    let rotation = weighted(0.4, select(&INTERVALS[..]));
     let description = of(select(&["", "first", "第二"][..]));
     let alias = weighted(0.4, select(&ALIASES[..]));
-    (of(select(&SPECS[..])), rotation, alias, description, weighted(0.5, tags()), token()).prop_map(
-        |(spec, rotation, alias, description, tags, token)| Step::CreateKey {
+    let spec = (of(select(&SPECS[..])), weighted(0.45, Just(true)));
+    (spec, rotation, alias, description, weighted(0.5, tags()), token()).prop_map(
+        |((spec, external), rotation, alias, description, tags, token)| Step::CreateKey {
             spec,
+            external: external.is_some(),
             rotation,
             alias,
             description,
@@ -98,12 +105,24 @@ fn create_key() -> impl Strategy<Value = Step> {
     )
 }
 
+fn import() -> impl Strategy<Value = Step> {
+    let brings = prop_oneof![
+        12 => prop_oneof![5 => Just(1u8), 1 => Just(2)].prop_map(|byte| Brings::Material(byte, 0)),
+        1 => Just(Brings::Material(1, 1)),
+        1 => Just(Brings::OtherAlgorithm),
+        1 => Just(Brings::Noise),
+    ];
+    let ends = weighted(0.3, select(&[0, 1, 3600, 7 * DAY as i64][..]));
+    (which(), 0..3usize, weighted(0.1, key()), brings, ends)
+        .prop_map(|(of, number, key, brings, ends)| Step::Import { of, number, key, brings, ends })
+}
+
 fn create_credential() -> impl Strategy<Value = Step> {
     (which(), token()).prop_map(|(of, token)| Step::CreateCredential { of, token })
 }
 
 fn list_keys() -> impl Strategy<Value = Step> {
-    let state = weighted(0.3, select(&["Enabled", "Disabled"][..]));
+    let state = weighted(0.3, select(&["Enabled", "Disabled", "PendingImport"][..]));
     let part = weighted(0.3, select(&["alias/", "b", "/2", "nowhere"][..]));
     (page(), state, weighted(0.3, select(&SPECS[..])), part, tag_filter()).prop_map(
         |((number, size), state, spec, part, tags)| Step::ListKeys { number, size, state, spec, part, tags },
