@@ -2,6 +2,7 @@
 //! trace, the audit trail, the database with its free pages and every other file, answers that are no results, health,
 //! and what the system shows of the process.
 
+mod pairs;
 mod scanner;
 
 use std::fs;

@@ -24,6 +24,8 @@ import client  # noqa: E402
 # clients only. Rates and quotas would hide everything behind them.
 SETTINGS = {"YAOKU_OPENAPI_HTTP_STATUS": "rest", "YAOKU_QUOTA_KEYS_PER_BASE_INSTANCE": "1000000", "YAOKU_LOG_LEVEL": "warn"}
 CLASSES = ("KEY_CREATE", "KEY_READ", "KEY_WRITE", "SYMMETRIC", "INTEGRITY", "RANDOM", "OTHER_READ", "OTHER_WRITE")
+# Somebody on the curve of SM2, to export data keys to.
+PUBLIC_KEY = "MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEHryK1xyIJrb185R0/Yq7kZibvj1yUsmVvbre8uXLgkbEH3GApP2npvLFepW7hTewDUpNClTtOC+NwkdxhTbAKQ=="
 # Runs: plane, whether it signs, and its share of the cases; what follows from the schemas alone comes on top.
 RUNS = (("openapi", True, 0.24), ("accessPoint", True, 0.2), ("openapi", False, 0.18), ("accessPoint", False, 0.15))
 
@@ -53,6 +55,7 @@ def prepare(ready: dict, data: Path) -> dict[str, dict]:
     application = call("/v1/userAk/createUserAk", {"accessPointId": first["accessPointId"]})
     records = call("/v1/audit/queryAudit", {"pageSize": 1})["records"]
     known = {
+        "publicKeyBlob": [PUBLIC_KEY],
         "eventId": [records[0]["eventId"]],
         "cmkUuid": [key["cmkUuid"]],
         "ciphertextBlob": [sealed["ciphertextBlob"]],
