@@ -29,6 +29,13 @@ pub struct Token {
     failures: usize,
 }
 
+impl Import {
+    /// The version that the first material made, and when.
+    pub fn version(&self) -> Option<(&String, i64)> {
+        self.first.as_ref().map(|(_, version, made)| (version, *made))
+    }
+}
+
 impl Model {
     /// Whatever is over by now goes: material, and the memory of tokens a day after theirs.
     pub fn end_imports(&mut self) {
