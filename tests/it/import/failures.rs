@@ -15,6 +15,9 @@ use crate::material::{ALGORITHMS, IMPORT, Way, external};
 const SPENT: &str = "KMS.9023";
 const WRONG: &str = "KMS.9022";
 
+/// Makes something that is no material.
+type Wrong = Box<dyn Fn(&Way) -> String>;
+
 /// An answer and its audit record without what tells one call from another.
 fn shape(person: &OpenApi, answer: &Answer) -> String {
     let (mut body, id) = (answer.body.clone(), answer.header("ctyun-eop-request-id").unwrap());
@@ -39,7 +42,7 @@ fn whatever_is_wrong_with_material_is_one_refusal() {
     admin.ok(IMPORT, Way::new(&admin, &key, OAEP).body(&MATERIAL));
     let stranger = Way::new(&admin, &key, OAEP);
     for algorithm in ALGORITHMS {
-        let mut wrong: Vec<Box<dyn Fn(&Way) -> String>> = vec![
+        let mut wrong: Vec<Wrong> = vec![
             Box::new(|way| way.wrap(&[7; 32])),
             Box::new(|way| way.wrap(&MATERIAL[1..])),
             Box::new(|way| way.wrap(&[MATERIAL.as_slice(), &[1]].concat())),
