@@ -5,6 +5,7 @@
 mod aliases;
 mod ciphertexts;
 mod credentials;
+mod imports;
 mod keys;
 mod macs;
 mod pairs;
@@ -21,6 +22,7 @@ use sm3::{Digest as _, Sm3};
 use super::steps::Caller;
 use ciphertexts::{Sealed, Secret};
 use credentials::{Credential, Status};
+use imports::Import;
 pub use pairs::is_pair;
 use pairs::{Shut, Signed};
 use tags::Tag;
@@ -59,6 +61,8 @@ pub struct Key {
     pub versions: Vec<String>,
     /// When each of them was made.
     made: Vec<i64>,
+    /// Of a key whose material comes from outside; it has no version while it waits for it.
+    pub import: Option<Import>,
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +112,7 @@ impl Model {
 
     /// What a call should come to; changes the model accordingly. `result` is what came, `null` for a refusal.
     pub fn answer(&mut self, by: Caller, operation: &str, body: &Value, result: &Value) -> Expected {
+        self.end_imports();
         self.admit(by)?;
         match operation {
             "createKey" => self.once(by, operation, body, |model| model.create_key(by, body, result)),
@@ -139,6 +144,12 @@ impl Model {
             "asymmetricDecrypt" => self.asymmetric_decrypt(by, body),
             "getPublicKey" => self.public_key(by, body, result),
             "describeKeyVersion" => self.describe_version(by, body),
+            "getParametersForImport" => {
+                let at = self.find(by, &body["cmkUuid"])?;
+                self.once(by, operation, body, |model| model.import_parameters(at, body, result))
+            }
+            "importKeyMaterial" => self.import(by, body),
+            "deleteKeyMaterial" => self.delete_material(by, body),
             "encrypt" => self.encrypt(by, body, result),
             "decrypt" => self.decrypt(by, body, result),
             "generateDataKey" => self.generate_data_key(by, body, result, true),
@@ -206,7 +217,11 @@ fn text(value: &Value) -> String {
 }
 
 fn state(key: &Key) -> &'static str {
-    if key.enabled { "Enabled" } else { "Disabled" }
+    match key.enabled {
+        _ if key.versions.is_empty() => "PendingImport",
+        true => "Enabled",
+        false => "Disabled",
+    }
 }
 
 /// `YYYY-MM-DDTHH:MM:SSZ`.

@@ -86,6 +86,17 @@ pub enum Fate {
     OtherContext,
 }
 
+/// What an import brings.
+#[derive(Debug, Clone, Copy)]
+pub enum Brings {
+    /// The same byte as often as the key asks for, and so many more.
+    Material(u8, usize),
+    /// Material that is wrapped otherwise than the token asks for.
+    OtherAlgorithm,
+    /// Bytes that nobody wrapped.
+    Noise,
+}
+
 /// Keys of tags and their values.
 pub type Tags = Vec<(&'static str, &'static str)>;
 
@@ -102,6 +113,7 @@ pub enum Step {
     CreateKey {
         spec: Option<&'static str>,
         usage: Option<&'static str>,
+        external: bool,
         rotation: Option<&'static str>,
         alias: Option<&'static str>,
         description: Option<&'static str>,
@@ -147,6 +159,23 @@ pub enum Step {
     },
     /// A version of some key: of this one, or of another.
     DescribeVersion(KeyName, Which, usize),
+    /// For one of the keys with material from outside, or for any.
+    ImportParameters {
+        of: Which,
+        key: Option<KeyName>,
+        algorithm: &'static str,
+        token: Option<&'static str>,
+    },
+    /// With a token of one of the keys with material from outside: into that key, or into any.
+    Import {
+        of: Which,
+        number: usize,
+        key: Option<KeyName>,
+        brings: Brings,
+        /// Material that ends so many seconds from now.
+        ends: Option<i64>,
+    },
+    DeleteMaterial(Which, Option<KeyName>),
     Encrypt {
         key: KeyName,
         bytes: usize,

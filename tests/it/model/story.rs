@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::reference::{Account, Model, is_pair};
 use super::steps::{Caller, Fate, KeyName, Step, TagFilter, Which};
-use crate::kit::{AccessPoint, Answer, OpenApi, START, Service};
+use crate::kit::{AccessPoint, Answer, OpenApi, START, Service, poll};
+use crate::material::PARAMETERS;
 
 /// Keys that a service may hold here: few, so that a story meets the quota.
 const QUOTA: u64 = 8;
@@ -52,6 +53,7 @@ impl Story {
             config.quota.keys_per_base_instance = QUOTA;
             config.quota.asymmetric_versions_per_account = CAP;
             config.audit.retention_days = 0;
+            config.import.spare_wrapping_keys = 1;
         });
         let (second, account) = service.tenant();
         let (people, tenants) = ([service.admin(), second], [service.first.clone(), account]);
@@ -121,6 +123,7 @@ impl Story {
 
     /// Asks for what createKey does not tell, and waits for the scheduler where the model says that it has something to do.
     fn settle(&mut self) -> Result<(), String> {
+        self.settle_imports()?;
         while let Some(at) = self.model.untold() {
             let key = self.model.keys[at].clone();
             let by = Caller { account: key.account, credential: None };
@@ -141,6 +144,27 @@ impl Story {
             };
             self.model.rotated(at, &version);
             self.call(by, "/keyManage/describeKey", &body)?;
+        }
+        Ok(())
+    }
+
+    /// Learns the version of a key's first material, and waits until the service has forgotten the tokens that it should.
+    fn settle_imports(&mut self) -> Result<(), String> {
+        while let Some(at) = self.model.bound() {
+            let key = self.model.keys[at].clone();
+            let (by, body) = (Caller { account: key.account, credential: None }, json!({"cmkUuid": key.id}));
+            let described = self.send(by, "/keyManage/describeKey", &body).result();
+            self.model.binds(at, &described["primaryKeyVersion"]);
+        }
+        self.model.end_imports();
+        for key in self.model.external() {
+            let (id, app) = (serde_json::from_value(json!(key.id)).unwrap(), self.service.app());
+            let wanted = key.import.as_ref().map(|import| import.tokens.len());
+            let mut same = || {
+                let stored = app.keys.get(&id).unwrap().map(|stored| stored.import.tokens.len());
+                (stored == wanted).then_some(())
+            };
+            wait_for(&mut same).ok_or_else(|| format!("key {} has other tokens than {wanted:?}", key.id))?;
         }
         Ok(())
     }
@@ -170,6 +194,10 @@ impl Story {
     }
 
     fn send(&mut self, by: Caller, path: &str, body: &Value) -> Answer {
+        if path == PARAMETERS {
+            let device = self.service.app().machine.device();
+            poll("a wrapping key", || (device.spare_keys() > 0).then_some(()));
+        }
         let answer = match by.credential {
             None => self.people[by.account].call(path, body.clone()),
             Some(number) => {

@@ -64,9 +64,7 @@ impl Model {
     pub(super) fn decrypt(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let (blob, context) = (&body["ciphertextBlob"], &body["encryptionContext"]);
         let at = self.maker(by, blob)?;
-        if !self.keys[at].enabled {
-            return Err("KMS.9010");
-        }
+        self.check_usable(at)?;
         let Sealed { key, version, secret, .. } = self.whole(blob, context)?.clone();
         if self.secrets[secret].plaintext.is_none() {
             self.secrets[secret].plaintext =
@@ -92,9 +90,7 @@ impl Model {
         let source = if framed { self.maker(by, blob)? } else { self.find(by, &body["sourceCmkUuid"])? };
         self.find(by, &body["destinationCmkUuid"])?;
         let destination = self.symmetric(by, &body["destinationCmkUuid"])?;
-        if !self.keys[source].enabled {
-            return Err("KMS.9010");
-        }
+        self.check_usable(source)?;
         let secret = match framed {
             true => self.whole(blob, &body["sourceEncryptionContext"])?.secret,
             false => self.secret_of_pair(by, body)?,
@@ -108,6 +104,9 @@ impl Model {
     pub(super) fn get_data_key(&self, by: Caller, body: &Value) -> Expected {
         let blob = &body["ciphertextBlob"];
         let key = &self.keys[self.maker(by, blob)?];
+        if key.versions.is_empty() {
+            return Err("KMS.9012");
+        }
         let sealed = self.whole(blob, &body["encryptionContext"])?;
         Ok(json!({
             "cmkUuid": key.id, "keyVersionId": sealed.version, "keyState": state(key),

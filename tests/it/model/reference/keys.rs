@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::pairs::is_pair;
 use super::tags::{self, Filter};
 use super::versions::policy;
-use super::{Expected, Key, Model, Rotation, page, state, text, time};
+use super::{Expected, Import, Key, Model, Rotation, page, state, text, time};
 use crate::model::steps::Caller;
 
 impl Model {
@@ -14,7 +14,14 @@ impl Model {
         let spec = body["keySpec"].as_str().unwrap_or("AES_256");
         let usage = body["keyUsage"].as_str().unwrap_or("ENCRYPT/DECRYPT");
         let rotates = body["enableAutomaticRotation"] == true;
-        if if is_pair(spec) { rotates } else { usage == "SIGN/VERIFY" } {
+        if !is_pair(spec) && usage == "SIGN/VERIFY" {
+            return Err("KMS.9027");
+        }
+        let import = (body["origin"] == "External").then(Import::default);
+        if import.is_some() && (is_pair(spec) || rotates) {
+            return Err("KMS.9025");
+        }
+        if is_pair(spec) && rotates {
             return Err("KMS.9027");
         }
         let alias = body["aliasName"].as_str().map(str::to_owned);
@@ -44,11 +51,12 @@ impl Model {
             created: self.now,
             enabled: true,
             rotation,
-            versions: match is_pair(spec) {
+            versions: match is_pair(spec) || import.is_some() {
                 true => Vec::new(),
                 false => vec![text(&self.fresh(&result["primaryKeyVersion"]))],
             },
-            made: vec![self.now],
+            made: if import.is_none() { vec![self.now] } else { Vec::new() },
+            import,
         };
         let mut described = self.describe(&key);
         described.as_object_mut().unwrap().remove("aliases");
@@ -62,6 +70,9 @@ impl Model {
     pub(super) fn switch(&mut self, by: Caller, body: &Value, on: bool) -> Expected {
         let at = self.find(by, &body["cmkUuid"])?;
         let key = &mut self.keys[at];
+        if key.versions.is_empty() {
+            return Err("KMS.9013");
+        }
         key.enabled = on;
         Ok(json!({"cmkUuid": key.id, "keyState": state(key)}))
     }
@@ -87,7 +98,9 @@ impl Model {
             "keySpec": key.spec,
             "keyUsage": key.usage,
             "keyState": state(key),
-            "origin": "Ctyun_KMS",
+            "origin": if key.import.is_some() { "External" } else { "Ctyun_KMS" },
+            "materialExpireTime":
+                key.import.as_ref().map(|import| import.expires.map_or_else(String::new, time)),
             "protectionLevel": if key.spec.starts_with("Ctyun") { "HSM" } else { "SOFTWARE" },
             "primaryKeyVersion": key.versions.last().filter(|_| !is_pair(&key.spec)),
             "lastRotationDate": key.made.last().filter(|_| key.has_rotated()).copied().map(time),
@@ -136,7 +149,16 @@ impl Model {
 
     pub(super) fn usable(&self, by: Caller, name: &Value) -> Result<usize, &'static str> {
         let at = self.find(by, name)?;
-        if self.keys[at].enabled { Ok(at) } else { Err("KMS.9010") }
+        self.check_usable(at)?;
+        Ok(at)
+    }
+
+    pub(super) fn check_usable(&self, at: usize) -> Result<(), &'static str> {
+        match state(&self.keys[at]) {
+            "Enabled" => Ok(()),
+            "PendingImport" => Err("KMS.9012"),
+            _ => Err("KMS.9010"),
+        }
     }
 
     /// The key that a call names, if symmetric work may be done with it.

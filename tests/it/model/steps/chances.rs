@@ -5,7 +5,10 @@ use proptest::option::{of, weighted};
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::{select, subsequence};
 
-use super::{AliasName, CONTEXTS, Caller, Fate, KeyName, Part, Step, TagFilter, Tags, Which, Work};
+use super::{
+    AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Part, Step, TagFilter, Tags, Which, Work,
+};
+use crate::material::ALGORITHMS;
 use crate::model::reference::is_pair;
 
 const ALIASES: [&str; 5] = ["alias/a", "alias/b", "alias/b/2", "alias/C_d-e", "alias/ecs"];
@@ -57,6 +60,10 @@ fn step() -> BoxedStrategy<Step> {
         3 => (key(), page()).prop_map(|(key, (number, size))| Step::ListVersions { key, number, size }),
         3 => (key(), which(), 0..4usize)
             .prop_map(|(key, which, number)| Step::DescribeVersion(key, which, number)),
+        6 => (which(), weighted(0.1, key()), select(&ALGORITHMS[..]), token())
+            .prop_map(|(of, key, algorithm, token)| Step::ImportParameters { of, key, algorithm, token }),
+        16 => import(),
+        3 => (which(), weighted(0.2, key())).prop_map(|(of, key)| Step::DeleteMaterial(of, key)),
         7 => (key_for(Work::Symmetric), length(), of(select(&CONTEXTS[..])))
             .prop_map(|(key, bytes, context)| Step::Encrypt { key, bytes, context }),
         9 => (which(), fate()).prop_map(|(sealed, fate)| Step::Decrypt(sealed, fate)),
@@ -85,15 +92,19 @@ fn step() -> BoxedStrategy<Step> {
 }
 
 fn create_key() -> impl Strategy<Value = Step> {
-    // Pairs do not rotate.
+    // Pairs do not rotate, and nothing from outside does.
     let rotation = (of(select(&INTERVALS[..])), weighted(0.1, Just(())));
     let description = of(select(&["", "first", "第二"][..]));
     let alias = weighted(0.4, select(&ALIASES[..]));
-    (kind(), rotation, alias, description, weighted(0.5, tags()), token()).prop_map(
-        |((spec, usage), (rotation, all), alias, description, tags, token)| Step::CreateKey {
+    let made = (kind(), weighted(0.3, Just(())));
+    (made, rotation, alias, description, weighted(0.5, tags()), token()).prop_map(
+        |(((spec, usage), outside), (rotation, all), alias, description, tags, token)| Step::CreateKey {
             spec,
             usage,
-            rotation: rotation.filter(|_| all.is_some() || !spec.is_some_and(is_pair)),
+            external: outside.is_some() && (all.is_some() || !spec.is_some_and(is_pair)),
+            rotation: rotation.filter(|_| {
+                all.is_some() || !(spec.is_some_and(is_pair) || outside.is_some())
+            }),
             alias,
             description,
             tags,
@@ -143,12 +154,24 @@ fn part() -> impl Strategy<Value = Part> {
         .prop_map(|(version, algorithm, fits)| Part { version, algorithm, fits: fits.is_some() })
 }
 
+fn import() -> impl Strategy<Value = Step> {
+    let brings = prop_oneof![
+        12 => prop_oneof![5 => Just(1u8), 1 => Just(2)].prop_map(|byte| Brings::Material(byte, 0)),
+        1 => Just(Brings::Material(1, 1)),
+        1 => Just(Brings::OtherAlgorithm),
+        1 => Just(Brings::Noise),
+    ];
+    let ends = weighted(0.3, select(&[0, 1, 3600, 7 * DAY as i64][..]));
+    (which(), 0..3usize, weighted(0.1, key()), brings, ends)
+        .prop_map(|(of, number, key, brings, ends)| Step::Import { of, number, key, brings, ends })
+}
+
 fn create_credential() -> impl Strategy<Value = Step> {
     (which(), token()).prop_map(|(of, token)| Step::CreateCredential { of, token })
 }
 
 fn list_keys() -> impl Strategy<Value = Step> {
-    let state = weighted(0.3, select(&["Enabled", "Disabled"][..]));
+    let state = weighted(0.3, select(&["Enabled", "Disabled", "PendingImport"][..]));
     let part = weighted(0.3, select(&["alias/", "b", "/2", "nowhere"][..]));
     (page(), state, weighted(0.3, select(&SPECS[..])), part, tag_filter()).prop_map(
         |((number, size), state, spec, part, tags)| Step::ListKeys { number, size, state, spec, part, tags },
