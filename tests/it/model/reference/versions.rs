@@ -87,6 +87,7 @@ fn versions(key: &Key) -> Vec<Value> {
     let view = |id: &String, made: i64, is_primary: bool| json!({"cmkUuid": key.id, "keyVersionId": id, "creationDate": time(made), "isPrimary": is_primary});
     let away = key.import.as_ref().filter(|_| key.versions.is_empty()).and_then(Import::version);
     let there = key.versions.iter().zip(&key.made).enumerate();
-    let there = there.map(|(number, (id, made))| view(id, *made, number + 1 == key.versions.len() && !is_pair(&key.spec)));
+    let there = there
+        .map(|(number, (id, made))| view(id, *made, number + 1 == key.versions.len() && !is_pair(&key.spec)));
     away.map(|(id, made)| view(id, made, false)).into_iter().chain(there).collect()
 }

@@ -5,9 +5,7 @@ use proptest::option::{of, weighted};
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::{select, subsequence};
 
-use super::{
-    AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Part, Step, TagFilter, Tags, Which, Work,
-};
+use super::{AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Part, Step, TagFilter, Tags, Which, Work};
 use crate::material::ALGORITHMS;
 use crate::model::reference::is_pair;
 
@@ -102,9 +100,7 @@ fn create_key() -> impl Strategy<Value = Step> {
             spec,
             usage,
             external: outside.is_some() && (all.is_some() || !spec.is_some_and(is_pair)),
-            rotation: rotation.filter(|_| {
-                all.is_some() || !(spec.is_some_and(is_pair) || outside.is_some())
-            }),
+            rotation: rotation.filter(|_| all.is_some() || !(spec.is_some_and(is_pair) || outside.is_some())),
             alias,
             description,
             tags,

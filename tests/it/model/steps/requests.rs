@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which, Work,
-};
+use super::{AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which, Work};
 use crate::kit::{base64, new_id, unbase64};
 use crate::material::{ALGORITHMS, DELETE, IMPORT, PARAMETERS, Way, asked};
 use crate::model::reference::{Key, Model, is_pair};
