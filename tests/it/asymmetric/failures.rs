@@ -201,7 +201,6 @@ fn whatever_is_wrong_with_a_ciphertext_is_one_answer_and_one_record() {
     figure("shapes_of_decryption_failures", most, &format!("of {classes} wrong ciphertexts"));
 }
 
-/// No ciphertext of SM2 is longer than the longest plaintext makes it.
 #[test]
 fn sm2_ciphertexts_open_in_both_forms_up_to_the_longest() {
     let service = Service::start();

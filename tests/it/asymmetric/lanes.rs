@@ -104,7 +104,6 @@ fn keys_that_are_being_made_keep_nobody_waiting() {
     let admin = service.admin();
     let aes = admin.ok(CREATE, json!({}))["cmkUuid"].clone();
     let pair = Pair::make(&admin, "Ctyun_SM2", ENCRYPTS);
-    // In every round two keys are begun, and before both are done the calls of others have ended.
     let (made, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {
