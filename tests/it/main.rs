@@ -32,6 +32,7 @@ mod ledger;
 mod life;
 mod metrics;
 mod model;
+mod nonces;
 mod operations;
 mod planted;
 mod power_cut;
