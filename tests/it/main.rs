@@ -37,6 +37,7 @@ mod life;
 mod material;
 mod metrics;
 mod model;
+mod nonces;
 mod operations;
 mod planted;
 mod power_cut;
