@@ -16,9 +16,6 @@ const OAEP_SHA_256: &str = "RSAES_OAEP_SHA_256";
 const OAEP_SHA_1: &str = "RSAES_OAEP_SHA_1";
 const SM2PKE: &str = "SM2PKE";
 
-/// The public key of somebody on the curve of SM2.
-pub const SM2_PUBLIC_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEHryK1xyIJrb185R0/Yq7kZibvj1yUsmVvbre8uXLgkbEH3GApP2npvLFepW7hTewDUpNClTtOC+NwkdxhTbAKQ==";
-
 /// Whoever a data key is exported to: a folder with the pair in `private.pem` and `public.der`.
 struct Recipient {
     folder: TempDir,
@@ -80,6 +77,16 @@ impl Recipient {
         self.openssl(&format!("pkeyutl -decrypt -inkey private.pem -in exported -out opened{how}"));
         self.file("opened")
     }
+}
+
+/// The body with a recipient who is always there: somebody on the curve of SM2.
+pub fn for_somebody(mut body: Value) -> Value {
+    let public = "MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEHryK1xyIJrb185R0/Yq7kZibvj1yUsmVvbre8uXLgkbEH3GApP2npvLFepW7hTew\
+                  DUpNClTtOC+NwkdxhTbAKQ==";
+    body["publicKeyBlob"] = public.into();
+    body["wrappingKeySpec"] = "Ctyun_SM2".into();
+    body["wrappingAlgorithm"] = SM2PKE.into();
+    body
 }
 
 fn key(admin: &OpenApi, spec: &str) -> Value {
