@@ -16,15 +16,19 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use crate::load::{Figures, Load};
-use crate::options::Options;
+use crate::options::{Options, Part};
 use crate::report::{Report, megabytes};
 use crate::signature::{Credential, Request};
 use crate::yaoku::Yaoku;
 
+#[path = "service/bare.rs"]
+mod bare;
 #[path = "service/client.rs"]
 mod client;
 #[path = "service/echo.rs"]
 mod echo;
+#[path = "service/key_pairs.rs"]
+mod key_pairs;
 #[path = "service/load.rs"]
 mod load;
 #[path = "service/machine.rs"]
@@ -90,16 +94,17 @@ fn bench(options: &Options) -> Result<(), String> {
         echo_alone(options, &mut report)?;
     } else {
         let binary = options.binary.as_deref().ok_or("no program to measure: --binary FILE")?;
-        calls(options, binary, &mut report)?;
-        report.comparison();
-        println!();
-        commits(options, binary, sync, &mut report)?;
-        scale::refusals(options, binary, &mut report)?;
-        if options.many_keys > 0 {
-            scale::keys(options, binary, &mut report)?;
-        }
-        if options.records > 0 {
-            recovery::measure(options, binary, &mut report)?;
+        for part in &options.only {
+            match part {
+                Part::Calls => calls(options, binary, &mut report)?,
+                Part::Commits => commits(options, binary, sync, &mut report)?,
+                Part::Refusals => scale::refusals(options, binary, &mut report)?,
+                Part::Keys if options.many_keys > 0 => scale::keys(options, binary, &mut report)?,
+                Part::Recovery if options.records > 0 => recovery::measure(options, binary, &mut report)?,
+                Part::Keys | Part::Recovery => {}
+                Part::Signing => key_pairs::signing(options, binary, &mut report)?,
+                Part::Generation => key_pairs::generation(options, binary, &mut report)?,
+            }
         }
     }
     report.summary();
@@ -162,6 +167,8 @@ fn calls(options: &Options, binary: &Path, report: &mut Report) -> Result<(), St
     let on_openapi =
         timed(options, FURTHER_CONNECTIONS, SUCCESS).run(&openapi, &service.openapi, &service.server)?;
     report.row("encrypt over OpenAPI", &on_openapi);
+    report.comparison();
+    println!();
     Ok(())
 }
 

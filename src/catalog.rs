@@ -26,6 +26,8 @@ pub struct Row {
     pub result: fn(&mut SchemaGenerator) -> Schema,
     /// What refuses it beside what follows from its fields, its caller and its rate.
     pub refusals: &'static [Error],
+    /// See [`Operation::KNOWN_AS`].
+    known_as: &'static [(&'static str, &'static str)],
 }
 
 impl Row {
@@ -37,6 +39,11 @@ impl Row {
     /// The fields of its result.
     pub fn result_fields(&self) -> Vec<Field> {
         api::fields(self.result)
+    }
+
+    /// The refusal of a request without this field.
+    pub fn missing(&self, field: &Field) -> Error {
+        Error::MissingField(ops::known_as(self.known_as, field.name.clone().into()))
     }
 
     /// What it does, in words.
@@ -72,7 +79,7 @@ macro_rules! operations {
             };
         })*
         /// Every operation, in the order of the contract.
-        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation>, refusals: <$operation as Operation>::REFUSALS }),*]);
+        pub static ROWS: &[Row] = &numbered([$(Row { number: 0, spec: <$operation as Listed>::SPEC, prepare: ops::prepare::<$operation>, request: ops::request_schema::<$operation>, result: ops::result_schema::<$operation>, refusals: <$operation as Operation>::REFUSALS, known_as: <$operation as Operation>::KNOWN_AS }),*]);
     };
 }
 
@@ -96,7 +103,10 @@ operations! {
     ops::version::DescribeKeyVersion: "describeKeyVersion" ["/versionControl/describeKeyVersion"] "kms:cmk:describeVersion" Read KeyRead BOTH Tenant "查询密钥版本详情" "Describe key version";
     ops::rotation::UpdateRotationPolicy: "updateRotationPolicy" ["/versionControl/updateRotationPolicy"] "kms:cmk:updateRotation" Write KeyWrite BOTH Tenant "修改轮转策略" "Update rotation policy";
     ops::rotation::RotateDueKey: "rotateDueKey" [] "kms:cmk:rotate" Write Unlimited INTERNAL Tenant "自动轮转" "Rotate due key";
-    // contract 5.4; cron submits it
+    // contract 5.4; cron submits the last one
+    ops::import::GetParametersForImport: "getParametersForImport" ["/importKey/getParametersForImport"] "kms:cmk:getParameters" Write KeyRead BOTH Tenant "获取导入密钥材料参数" "Get parameters for import";
+    ops::import::ImportKeyMaterial: "importKeyMaterial" ["/importKey/importKeyMaterial"] "kms:cmk:importMaterial" Write KeyWrite BOTH Tenant "导入密钥材料" "Import key material";
+    ops::key_material::DeleteKeyMaterial: "deleteKeyMaterial" ["/importKey/deleteKeyMaterial"] "kms:cmk:deleteMaterial" Write KeyWrite BOTH Tenant "删除密钥材料" "Delete key material";
     ops::key_material::ExpireKeyMaterial: "expireKeyMaterial" [] "kms:cmk:expireMaterial" Write Unlimited INTERNAL Tenant "清除到期密钥材料" "Expire key material";
     // contract 5.5; "/get/…", "/cmManage/…" and the lower-case c of "certificatecompute" are the published paths
     ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Tenant "加密" "Encrypt";

@@ -78,6 +78,7 @@ async fn tick_once(gateway: &Gateway, quiet: bool) {
     let app = gateway.app();
     // Behind a failed self-test nothing can be read or recorded; the jobs wait for the restart.
     if app.failed_self_test().is_none() {
+        app.machine.refill();
         for result in [
             self_test(gateway).await,
             keys(gateway).await,
@@ -125,13 +126,15 @@ async fn self_test(gateway: &Gateway) -> Result<()> {
 async fn keys(gateway: &Gateway) -> Result<()> {
     let app = gateway.app();
     let now = app.env.clock.now();
-    for due in app.store.due(now, DUE_MAX)? {
+    // What has ended stays so when the clock is turned back.
+    let horizon = app.store.figures().horizon().max(now);
+    for due in app.store.due(horizon, DUE_MAX)? {
         if due.kind != Kind::Key as u8 {
             continue;
         }
         let id = KeyId::from_bytes(<[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?);
         let cmk_uuid = KeyRef::Id(id);
-        match app.keys.get(&id)?.and_then(|key| key.due_job(now)) {
+        match app.keys.get(&id)?.and_then(|key| key.due_job(now, horizon)) {
             Some(DueJob::Rotate) => {
                 note("rotateDueKey", &id.to_string(), gateway.submit(RotateDueKey { cmk_uuid }).await);
             }

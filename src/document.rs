@@ -19,6 +19,7 @@ const SECTIONS: &[(&[&str], &str, &str, &str)] = &[
     (&["cmkManage", "keyManage", "resource"], "keys", "密钥", "Keys"),
     (&["keyName"], "aliases", "别名", "Aliases"),
     (&["versionControl"], "versions", "密钥版本", "Key versions"),
+    (&["importKey"], "import", "密钥材料导入", "Import of key material"),
     (&["keyCompute", "get", "certificatecompute", "cmManage"], "cryptography", "密码运算", "Cryptography"),
     (&["asymmetric"], "asymmetric", "非对称运算", "Asymmetric cryptography"),
     (&["manageCertificate", "certificateCompute"], "certificates", "证书", "Certificates"),

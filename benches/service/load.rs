@@ -27,6 +27,8 @@ pub struct Load {
     pub expect: &'static str,
     /// Status of a good reply.
     pub status: u16,
+    /// How long a connection rests between a reply and its next call.
+    pub pause: Duration,
 }
 
 /// What came back in the measured window. Failures count from the first call on.
@@ -60,6 +62,7 @@ impl Load {
             calls_max: None,
             expect,
             status: 200,
+            pause: Duration::ZERO,
         }
     }
 
@@ -74,6 +77,7 @@ impl Load {
             calls_max: Some(calls),
             expect,
             status: 200,
+            pause: Duration::ZERO,
         }
     }
 
@@ -93,6 +97,7 @@ impl Load {
             endpoint: endpoint.clone(),
             expect: self.expect,
             status: self.status,
+            pause: self.pause,
             connected: AtomicUsize::new(0),
             tickets: AtomicI64::new(self.calls_max.map_or(i64::MAX, i64::from)),
             window: OnceLock::new(),
@@ -168,6 +173,7 @@ struct Run {
     endpoint: Endpoint,
     expect: &'static str,
     status: u16,
+    pause: Duration,
     connected: AtomicUsize,
     tickets: AtomicI64,
     window: OnceLock<Window>,
@@ -283,6 +289,9 @@ async fn drive(
                 if received >= window.start && received < window.end {
                     tally.latencies_us.push((received - sent).as_micros().try_into().unwrap_or(u32::MAX));
                     tally.last_reply = Some(received);
+                }
+                if !run.pause.is_zero() {
+                    tokio::time::sleep(run.pause).await;
                 }
             }
             Ok(reply) => tally.fail(|| reply.excerpt()),

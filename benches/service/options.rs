@@ -5,8 +5,10 @@ use std::time::Duration;
 
 pub const USAGE: &str = "\
 cargo bench --bench service -- [options]
+  --only LIST          parts of the run: calls, commits, refusals, keys, recovery, signing, generation (default all)
   --connections LIST   connections of the encrypt rows (default 1,16,64,256; each at most 1024)
-  --rounds N           pairs of echo and encrypt rows at the most connections (default 5, at most 50)
+  --rounds N           rounds of what is measured in turn: echo and encrypt at the most connections,
+                       signing, generation (default 5, at most 50)
   --seconds N          measured seconds per row after 1 s of warm-up (default 5, at most 60)
   --client-threads N   threads of the client (default 2, at most 16)
   --keys N             keys of the memory figure (default 2000, at most 2000; 0 leaves it out)
@@ -17,8 +19,31 @@ cargo bench --bench service -- [options]
   --binary FILE        the program to measure (default: the one cargo built)
   --echo-only          only the baseline without the service";
 
+/// A part of the run, which can run alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Calls,
+    Commits,
+    Refusals,
+    Keys,
+    Recovery,
+    Signing,
+    Generation,
+}
+
+const PARTS: [(&str, Part); 7] = [
+    ("calls", Part::Calls),
+    ("commits", Part::Commits),
+    ("refusals", Part::Refusals),
+    ("keys", Part::Keys),
+    ("recovery", Part::Recovery),
+    ("signing", Part::Signing),
+    ("generation", Part::Generation),
+];
+
 /// What the caller asked for.
 pub struct Options {
+    pub only: Vec<Part>,
     pub connections: Vec<usize>,
     pub rounds: u32,
     pub measured: Duration,
@@ -35,6 +60,7 @@ impl Options {
     /// Reads the arguments behind the program's name.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
+            only: PARTS.map(|(_, part)| part).into(),
             connections: vec![1, 16, 64, 256],
             rounds: 5,
             measured: Duration::from_secs(5),
@@ -55,6 +81,13 @@ impl Options {
                         .split(',')
                         .map(|count| bounded(&name, count, 1, 1024).map(|count| count as usize))
                         .collect::<Result<_, _>>()?;
+                }
+                "--only" => {
+                    let part = |text: &str| {
+                        let found = PARTS.iter().find(|(name, _)| *name == text.trim());
+                        found.map(|(_, part)| *part).ok_or_else(|| format!("--only: there is no part {text}"))
+                    };
+                    options.only = value()?.split(',').map(part).collect::<Result<_, _>>()?;
                 }
                 "--rounds" => options.rounds = bounded(&name, &value()?, 1, 50)?,
                 "--seconds" => {

@@ -137,6 +137,16 @@ impl Yaoku {
         text(&self.call_openapi("/v1/cmkManage/createKey", &[])?, "cmkUuid")
     }
 
+    /// A new key pair; returns its UUID and the id of its first version.
+    pub fn create_key_pair(&self, spec: &str, usage: &str) -> Result<(String, String), String> {
+        let fields = [("keySpec", spec), ("keyUsage", usage)];
+        let key = text(&self.call_openapi("/v1/cmkManage/createKey", &fields)?, "cmkUuid")?;
+        let fields = [("cmkUuid", key.as_str())];
+        let listed = self.call_openapi("/v1/versionControl/listKeyVersions", &fields)?;
+        let version = text(&listed["keyVersions"][0], "keyVersionId")?;
+        Ok((key, version))
+    }
+
     /// Encrypts once over the access point; returns the ciphertext.
     pub fn encrypt(&self, credential: &Credential, fields: &[(&str, &str)]) -> Result<String, String> {
         let request =

@@ -65,6 +65,11 @@ impl OpenKey {
         }
     }
 
+    /// The key as a wrapping key for imports, if its authenticated purpose says so.
+    pub(crate) fn unwrapping(&self) -> Result<&KeyPair, Fault> {
+        if self.header.purpose == Purpose::Unwrap { self.pair() } else { Err(Fault::WrongPurpose) }
+    }
+
     /// The key as a key pair; it knows its authenticated purpose itself.
     pub(crate) fn pair(&self) -> Result<&KeyPair, Fault> {
         match &self.parsed {
@@ -107,6 +112,16 @@ impl KeyCache {
     /// Keeps a key ready, in place of any other of the same identity.
     pub(crate) fn insert(&self, key: Arc<OpenKey>) {
         self.0.insert(Identity::of(&key.header), key);
+    }
+
+    /// How many keys it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets one key.
+    pub(crate) fn forget(&self, wrapped: &WrappedKey) {
+        self.0.remove(&Identity::of(&wrapped.header()));
     }
 
     /// Forgets a partition's keys of generations before this one.

@@ -104,7 +104,7 @@ impl KeyPair {
                 key.encrypting()?.encrypt(padding(scheme)?, plaintext, entropy)
             }
             (Self::Sm2Decrypting(key), EncryptionScheme::Sm2) => {
-                sm2::encode_ciphertext(&sm2::encrypt(&key.public(), plaintext, entropy)?)
+                sm2::encrypt_encoded(&key.public(), plaintext, entropy)
             }
             (Self::Rsa(_), EncryptionScheme::Sm2)
             | (Self::Sm2Decrypting(_), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1)
@@ -203,9 +203,7 @@ impl RecipientKey {
             (Recipient::Rsa(key), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1) => {
                 key.encrypt(padding(scheme)?, plaintext, entropy)
             }
-            (Recipient::Sm2(point), EncryptionScheme::Sm2) => {
-                sm2::encode_ciphertext(&sm2::encrypt(point, plaintext, entropy)?)
-            }
+            (Recipient::Sm2(point), EncryptionScheme::Sm2) => sm2::encrypt_encoded(point, plaintext, entropy),
             (Recipient::Rsa(_), EncryptionScheme::Sm2)
             | (Recipient::Sm2(_), EncryptionScheme::OaepSha256 | EncryptionScheme::OaepSha1) => {
                 Err(Fault::WrongAlgorithm)

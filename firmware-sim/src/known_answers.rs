@@ -80,8 +80,10 @@ pub(crate) const KNOWN_ANSWERS: &[KnownAnswer] = &[
     test("SM2 signature decoding", &answers::sm2::SIGNATURE, |answer| {
         sm2::decode_signature(&answers::sm2::SIGNATURE_DER).is_ok_and(|signature| signature == answer)
     }),
-    test("SM2 ciphertext encoding", &answers::sm2::CIPHERTEXT_DER, |answer| {
-        sm2::encode_ciphertext(&answers::sm2::CIPHERTEXT).is_ok_and(|der| der == answer)
+    test("SM2 encoded encryption", &answers::sm2::CIPHERTEXT_DER, |answer| {
+        let entropy = Fixed::new(&answers::sm2::NONCE);
+        sm2::encrypt_encoded(&sm2_key().public(), answers::sm2::PLAINTEXT, &entropy)
+            .is_ok_and(|made| made == answer)
     }),
     test("SM2 encoded decryption", answers::sm2::PLAINTEXT, |answer| {
         sm2_key().decrypt_encoded(&answers::sm2::CIPHERTEXT_DER).is_ok_and(|plaintext| *plaintext == answer)

@@ -1,11 +1,13 @@
 //! The simulated cipher machine: the one place where clear keys exist. It imports cipher libraries and the
 //! standard file API; it has no async, no actor, no database, no JSON and no clock, and asks nobody for
-//! randomness but the [`Entropy`] it is handed. A caller hands [`Machine::run`] a [`Command`] and gets that
-//! command's reply; a key leaves only as a [`WrappedKey`]. Nothing here knows accounts, permissions or records.
+//! randomness but the [`Entropy`] it is handed; only the salts of PSS and the blinding of RSA are drawn by the library that
+//! needs them. A caller hands [`Machine::run`] a [`Command`] and gets that command's reply; a key leaves only as a
+//! [`WrappedKey`]. Nothing here knows accounts, permissions or records.
 //!
 //! Map: `command` (what an instruction is) → `commands/` (the instructions) → `partition` (the keys of one
-//! tenant) → `wrapped`, `frame`, `material` (the forms data takes) → `alg/` (libraries, adapted). `machine`
-//! starts, runs and rolls it all; `slots`, `software_root`, `root_key` and `sealed_file` keep it on disk, `custody` changes how;
+//! tenant) → `wrapped`, `frame`, `material`, `key_pair` (the forms data and keys take) → `alg/` (libraries, adapted); `scheme`
+//! names how key pairs compute, `spare` holds pairs made ahead. `machine` starts, runs and rolls it all; `slots`,
+//! `software_root`, `root_key` and `sealed_file` keep it on disk, `custody` changes how;
 //! `selftest`, `known_answers`, `health` and `pairwise` prove that it works, before and while it does.
 //!
 //! # What the compiler refuses

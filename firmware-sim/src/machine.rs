@@ -26,6 +26,7 @@ use crate::sealed_file::damaged;
 use crate::selftest;
 use crate::shared::{Shared, State};
 use crate::slots::{self, Slots};
+use crate::wrapped::WrappedKey;
 
 /// How a machine is started.
 #[derive(Debug, Clone, Default)]
@@ -267,6 +268,21 @@ impl Machine {
     /// How many of them were refused or failed.
     pub fn faults(&self) -> u64 {
         self.faults.load(Ordering::Relaxed)
+    }
+
+    /// Wipes a key that is held ready; its owner destroyed it. Another command that uses it just now goes on to its end.
+    pub fn forget(&self, wrapped: &WrappedKey) {
+        self.shared.cache.forget(wrapped);
+    }
+
+    /// How many keys are held ready.
+    pub fn keys_ready(&self) -> usize {
+        self.shared.cache.len()
+    }
+
+    /// How many wrapping keys for imports are ready.
+    pub fn spare_keys(&self) -> usize {
+        self.shared.spare.len()
     }
 
     fn partition(&self, id: PartitionId) -> Result<Arc<Partition>, Fault> {

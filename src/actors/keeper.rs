@@ -131,10 +131,31 @@ impl<R: Record> Keepers<R> {
         beside: Changes,
         edit: impl FnOnce(&mut R) -> Result<()> + Send + 'static,
     ) -> Result<Option<Arc<R>>> {
+        self.submit(call, id, call.entry(beside, None), Box::new(edit)).await
+    }
+
+    /// As [`Keepers::change`], for a call that fails and must leave a mark: its audit record says the failure, which the caller
+    /// answers once this succeeds.
+    pub async fn change_refused(
+        &self,
+        call: &Call,
+        id: &R::Id,
+        failure: Error,
+        edit: impl FnOnce(&mut R) -> Result<()> + Send + 'static,
+    ) -> Result<Option<Arc<R>>> {
+        self.submit(call, id, call.entry(Changes::default(), Some(failure)), Box::new(edit)).await
+    }
+
+    async fn submit(
+        &self,
+        call: &Call,
+        id: &R::Id,
+        entry: Box<Entry>,
+        edit: Edit<R>,
+    ) -> Result<Option<Arc<R>>> {
         let Some(slot) = self.slot(id)? else { return Ok(None) };
         let place = call.take_place().ok_or_else(|| Error::internal("a call commits once"))?;
-        let entry = call.entry(beside, None);
-        let change = Change { place, entry, edit: Box::new(edit) };
+        let change = Change { place, entry, edit };
         match slot.keeper.send(change).await {
             Ok(Outcome::Recorded(verdict)) => {
                 call.note_recorded();

@@ -4,6 +4,7 @@
 //! roll.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, Addr, Handler, Message, SyncArbiter, SyncContext};
 use firmware_sim::{
@@ -26,8 +27,9 @@ pub struct CipherMachine {
     device: Arc<Machine>,
     engines: Queue,
     slow: Queue,
-    /// Wrapping keys for imports that are kept ready.
+    /// Wrapping keys for imports that are kept ready, and whether one is on order.
     spare: usize,
+    ordered: Arc<AtomicBool>,
     /// Held shared while a new key is made and stored, and alone while a roll begins.
     wrapping: Arc<RwLock<()>>,
 }
@@ -79,9 +81,10 @@ impl CipherMachine {
             engines: Queue::new(fast, WAITING_MAX),
             slow: Queue::new(slow, SLOW_WAITING_MAX),
             spare,
+            ordered: Arc::default(),
             wrapping: Arc::default(),
         };
-        machine.make_spare(spare);
+        machine.refill();
         machine
     }
 
@@ -137,14 +140,25 @@ impl CipherMachine {
         }
     }
 
-    /// Has the slow lane make so many more wrapping keys for imports, up to as many as are kept ready.
-    pub fn make_spare(&self, count: usize) {
-        let most = self.spare;
-        for _ in 0..count.min(most) {
-            self.slow.engines.do_send(Job(Box::new(move |device| {
-                // Nobody waits; a machine that does not work says so where somebody does.
-                let _ = device.run(PartitionId::DEVICE, MakeSpareKey { most });
-            })));
+    /// Has the slow lane make wrapping keys for imports, one after the other, until as many are ready as are kept so. Others who
+    /// wait for the lane have their turn between them.
+    pub fn refill(&self) {
+        if self.spare == 0 || self.ordered.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let machine = self.clone();
+        let ordered = self.slow.engines.try_send(Job(Box::new(move |device| {
+            // Whoever takes one from now on orders another.
+            machine.ordered.store(false, Ordering::Release);
+            // Nobody waits for a failure; cron orders again.
+            let ready = device.run(PartitionId::DEVICE, MakeSpareKey { most: machine.spare });
+            if ready.is_ok_and(|ready| ready < machine.spare) {
+                machine.refill();
+            }
+        })));
+        if ordered.is_err() {
+            // The lane has enough to do; cron orders again.
+            self.ordered.store(false, Ordering::Release);
         }
     }
 

@@ -6,6 +6,7 @@ mod call;
 mod client;
 mod completion;
 mod custody;
+mod digest;
 mod encrypt_file;
 mod exit;
 mod health;
@@ -56,6 +57,8 @@ enum Command {
     EncryptFile(call::EncryptArguments),
     /// Decrypt a file made by encrypt-file
     DecryptFile(call::DecryptArguments),
+    /// Print the digest of a file that asymmetricSign signs
+    Digest(digest::DigestArguments),
     /// Export audit records, or verify an export
     Audit(audit::AuditArguments),
     /// Write, list and remove profiles: where a service is and who calls it
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Call(arguments) => call::call(arguments, env),
         Command::EncryptFile(arguments) => call::encrypt(arguments, env),
         Command::DecryptFile(arguments) => call::decrypt(arguments, env),
+        Command::Digest(arguments) => digest::digest(&arguments),
         Command::Audit(arguments) => audit::audit(arguments, env),
         Command::Profile(arguments) => profile::profile(&arguments, env),
         Command::Completions(arguments) => completion::completions(&arguments, Arguments::command()),

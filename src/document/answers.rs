@@ -47,7 +47,7 @@ fn of_fields(row: &Row, fields: &[Field]) -> Vec<Error> {
     errors.push(Error::ResourceNotFound("service"));
     for field in fields {
         if !accepts_empty(field) {
-            errors.push(Error::MissingField(field.name.clone().into()));
+            errors.push(row.missing(field));
         }
         match field.name.as_str() {
             "ciphertextBlob" => errors.extend([Error::InvalidCiphertext, Error::KeyNotFound]),

@@ -72,6 +72,14 @@ pub enum EncryptionAlgorithm {
     Sm2,
 }
 
+/// The public key that imported key material is wrapped to (contract section 1.1, import wrapping).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WrappingKeySpec {
+    /// RSA with a modulus of 2048 bits.
+    #[serde(rename = "RSA_2048")]
+    Rsa2048,
+}
+
 /// How imported key material is wrapped to an RSA key (contract section 1.1, import wrapping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ImportAlgorithm {

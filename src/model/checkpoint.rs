@@ -20,7 +20,7 @@ const SPKI_HEAD: [u8; 26] = [
     0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d, 0x03, 0x42, 0x00,
 ];
 
-/// The public key of a device: an uncompressed point, 65 bytes.
+/// An SM2 public key, such as the device's: an uncompressed point, 65 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey(Vec<u8>);
 
@@ -33,6 +33,11 @@ impl PublicKey {
     /// Reads a PEM SubjectPublicKeyInfo of an SM2 key.
     pub fn from_pem(text: &str) -> Option<Self> {
         Self::from_point(pem::decode(text)?.strip_prefix(&SPKI_HEAD)?.to_vec())
+    }
+
+    /// The point's coordinates x ‖ y.
+    pub fn coordinates(&self) -> &[u8] {
+        self.0.strip_prefix(&[4]).unwrap_or_default()
     }
 
     /// The key as PEM SubjectPublicKeyInfo, which openssl reads.

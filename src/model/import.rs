@@ -89,9 +89,9 @@ impl Import {
         self.tokens.len() < before
     }
 
-    /// When the first token is to be forgotten.
-    pub(super) fn forgets_at(&self) -> Option<Timestamp> {
-        self.tokens.iter().map(ImportToken::forgotten).min()
+    /// When something is over: the material, or the memory of the first token.
+    pub(super) fn ends(&self) -> Option<Timestamp> {
+        self.tokens.iter().map(ImportToken::forgotten).chain(self.expires).min()
     }
 
     /// A token that an import may come with now.
@@ -113,14 +113,10 @@ impl Import {
         self.tokens.retain(|token| token.failures < ImportToken::FAILURES_MAX);
     }
 
-    /// Whether the key takes this material under this version: any the first time, later the same one only.
+    /// Whether the key takes this material under this version: any the first time, later the same one only. The cipher machine
+    /// has compared it with the binding, if there was one; what does not fit here comes of two first imports at once.
     pub(super) fn check_binding(&self, version: VersionId, fingerprint: &[u8; 32]) -> Result<()> {
-        match &self.binding {
-            None => Ok(()),
-            Some(binding) if binding.fingerprint != *fingerprint => Err(Error::InvalidKeyMaterial),
-            // Two first imports at once: the later one has made a version of its own.
-            Some(binding) if binding.version != version => Err(RACED),
-            Some(_) => Ok(()),
-        }
+        let same = |binding: &Binding| binding.version == version && binding.fingerprint == *fingerprint;
+        if self.binding.as_ref().is_none_or(same) { Ok(()) } else { Err(RACED) }
     }
 }

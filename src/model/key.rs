@@ -175,6 +175,13 @@ impl Key {
         if gone { &[] } else { &self.versions }
     }
 
+    /// Ids and dates of the versions that ciphertexts may name, oldest first: also of the one whose material is away.
+    pub fn known_versions(&self) -> Vec<(VersionId, Timestamp)> {
+        let away = self.import.binding.iter().filter(|_| self.versions.is_empty());
+        let away = away.map(|binding| (binding.version, binding.created));
+        self.versions.iter().map(|version| (version.id, version.created)).chain(away).collect()
+    }
+
     /// The version that new ciphertexts are made with; asymmetric keys have none, each call names its version.
     pub fn primary_at(&self, now: Timestamp) -> Option<&KeyVersion> {
         self.versions_at(now).last().filter(|_| self.spec.is_symmetric())
@@ -359,12 +366,12 @@ impl Key {
         }
     }
 
-    /// What the key waits for at `now`.
-    pub fn due_job(&self, now: Timestamp) -> Option<DueJob> {
+    /// What the key waits for: a rotation that is due now, or an end that came by the horizon.
+    pub fn due_job(&self, now: Timestamp, horizon: Timestamp) -> Option<DueJob> {
         if self.rotation_due(now) {
             return Some(DueJob::Rotate);
         }
-        self.due().filter(|at| *at <= now).map(|_| DueJob::Expire)
+        self.import.ends().filter(|at| *at <= horizon).map(|_| DueJob::Expire)
     }
 
     /// Everything of the key that the cipher machine wrapped.
@@ -410,7 +417,7 @@ impl Record for Key {
 
     /// The earliest of the next rotation, the end of the material and the first token to be forgotten.
     fn due(&self) -> Option<Timestamp> {
-        [self.next_rotation(), self.import.expires, self.import.forgets_at()].into_iter().flatten().min()
+        self.next_rotation().into_iter().chain(self.import.ends()).min()
     }
 
     fn upgrade(version: u8, body: &[u8]) -> Option<Self> {

@@ -46,6 +46,7 @@ pub struct Signature {
 impl Operation for AsymmetricSign {
     type Output = Signature;
     const REFUSALS: &'static [Error] = VERSION_IN_USE;
+    const KNOWN_AS: &'static [(&'static str, &'static str)] = &[("algorithm", "signAlgorithm")];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -95,6 +96,8 @@ pub struct Verdict {
 impl Operation for AsymmetricVerify {
     type Output = Verdict;
     const REFUSALS: &'static [Error] = VERSION_IN_USE;
+    const KNOWN_AS: &'static [(&'static str, &'static str)] =
+        &[("algorithm", "signAlgorithm"), ("value", "signatureValue")];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

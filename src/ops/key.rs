@@ -10,7 +10,7 @@ use crate::api::{Call, Page, Target};
 use crate::app::{App, Wrapping};
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
-use crate::ids::{InstanceId, KeyId, VersionId};
+use crate::ids::{AccountId, InstanceId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::import::Import;
@@ -90,15 +90,23 @@ pub(super) async fn generate(
     Ok((KeyVersion { id: version, wrapped, created: call.now }, held))
 }
 
-/// Demands that the account has no more versions of asymmetric keys than it may (contract 4.4).
+/// What the quota of versions of asymmetric keys counts, as its refusal names it.
+const COUNTED: &str = "versions of asymmetric keys of the account";
+
+/// Refuses an account that has as many versions of asymmetric keys as it may, before the machine makes one for nothing.
+pub(super) fn check_versions(spec: KeySpec, account: AccountId, app: &App) -> Result<()> {
+    let most = app.config.quota.asymmetric_versions_per_account;
+    match !spec.is_symmetric() && app.store.count(&Key::asymmetric_versions_of(account))? >= most {
+        true => Err(Error::LimitExceeded(COUNTED, most)),
+        false => Ok(()),
+    }
+}
+
+/// Demands that the account has no more versions of asymmetric keys than it may when the call commits (contract 4.4).
 pub(super) fn limit_versions(changes: &mut Changes, key: &Key, app: &App) {
     if !key.spec.is_symmetric() {
         let most = app.config.quota.asymmetric_versions_per_account;
-        changes.limit(
-            Key::asymmetric_versions_of(key.account),
-            most,
-            "versions of asymmetric keys of the account",
-        );
+        changes.limit(Key::asymmetric_versions_of(key.account), most, COUNTED);
     }
 }
 
@@ -134,6 +142,7 @@ impl Operation for CreateKey {
         // The material is made last and stored first: all that can be refused before it is.
         let (state, version, _held) = match origin {
             Origin::CtyunKms => {
+                check_versions(spec, instance.account, app)?;
                 let (version, held) = generate(id, spec, usage, level, instance.id, call, app).await?;
                 (KeyState::Enabled, Some(version), Some(held))
             }

@@ -1,4 +1,6 @@
-//! Key material from outside (contract 5.4): the operation that cron submits.
+//! The end of key material from outside (contract 5.4): its deletion, and the operation that cron submits when it is over.
+
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,39 @@ use crate::error::{Error, Result};
 use crate::ids::KeyId;
 use crate::model::alias::KeyRef;
 use crate::model::key::Key;
+
+/// Destroys the key material that was imported. The key, its metadata and its binding to this material stay; nothing that was
+/// encrypted opens until the same material is imported again.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteKeyMaterial {
+    /// The key whose origin is External: its UUID in lower case, or one of its aliases.
+    pub cmk_uuid: KeyRef,
+}
+
+/// A key without material.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of contract 5.4, deleteKeyMaterial")]
+pub struct DeletedMaterial {
+    pub cmk_uuid: KeyId,
+    #[schemars(extend("enum" = ["PendingImport", "PendingDeletion"]))]
+    pub key_state: String,
+}
+
+impl Operation for DeleteKeyMaterial {
+    type Output = DeletedMaterial;
+    const REFUSALS: &'static [Error] = &[Error::UnsupportedOrigin("")];
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        Ok(vec![Target::Key(self.cmk_uuid.clone())])
+    }
+
+    async fn run(self, call: &Call, app: &App) -> Result<DeletedMaterial> {
+        let key = take_away(call, app, Key::delete_material).await?;
+        Ok(DeletedMaterial { cmk_uuid: key.id, key_state: key.state_at(call.horizon()).wire_name().into() })
+    }
+}
 
 /// Takes away what is over: material past its expiry, and what the key remembers of old tokens. A key that has nothing of
 /// the kind any more refuses, and nothing changes.
@@ -42,7 +77,26 @@ impl Operation for ExpireKeyMaterial {
             true => Ok(()),
             false => Err(Error::TransitionNotAllowed),
         };
-        let key = app.keys.change(call, &call.key()?, expire).await?.ok_or(Error::KeyNotFound)?;
+        let key = take_away(call, app, expire).await?;
         Ok(ExpiredMaterial { cmk_uuid: key.id, key_state: key.state_at(now).wire_name().into() })
     }
+}
+
+/// Commits the end of some wrapped keys, then wipes them.
+async fn take_away(
+    call: &Call,
+    app: &App,
+    edit: impl FnOnce(&mut Key) -> Result<()> + Send + 'static,
+) -> Result<Arc<Key>> {
+    let id = call.key()?;
+    let before = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
+    let after = app.keys.change(call, &id, edit).await?.ok_or(Error::KeyNotFound)?;
+    wipe(&before, &after, app);
+    Ok(after)
+}
+
+/// Wipes what the cipher machine holds ready of wrapped keys that are the key's no more.
+pub(super) fn wipe(before: &Key, after: &Key, app: &App) {
+    let gone = before.wrapped_keys().filter(|old| after.wrapped_keys().all(|kept| kept != *old));
+    gone.for_each(|wrapped| app.machine.device().forget(wrapped));
 }

@@ -12,6 +12,7 @@ pub mod audit_trail;
 pub mod credential;
 pub mod data_key;
 pub mod export;
+pub mod import;
 pub mod integrity;
 pub mod key;
 pub mod key_material;
@@ -25,6 +26,7 @@ pub mod tag;
 pub mod version;
 pub mod wrapping_key;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -73,6 +75,10 @@ pub trait Operation: Listed + Serialize + DeserializeOwned + JsonSchema + 'stati
     /// What refuses it beside what follows from its fields, its caller and its rate; for the API document.
     const REFUSALS: &'static [Error] = &[];
 
+    /// Fields whose name stands for several things, each with the name by which [`missing`](crate::error::missing) knows this
+    /// one (contract 4.1).
+    const KNOWN_AS: &'static [(&'static str, &'static str)] = &[];
+
     /// Resources that the call touches; the gateway authorises each before `run`.
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(Vec::new())
@@ -115,7 +121,17 @@ impl<O: Operation> Prepared for O {
 
 /// Decodes the fields of one operation.
 pub fn prepare<O: Operation>(fields: &Fields) -> Result<Box<dyn Prepared>> {
-    Ok(Box::new(fields.decode::<O>()?))
+    let known = |error| match error {
+        Error::MissingField(field) => Error::MissingField(known_as(O::KNOWN_AS, field)),
+        other => other,
+    };
+    Ok(Box::new(fields.decode::<O>().map_err(known)?))
+}
+
+/// The name by which the codes of missing fields know a field of an operation.
+pub fn known_as(names: &[(&str, &'static str)], field: Cow<'static, str>) -> Cow<'static, str> {
+    let known = names.iter().find(|(name, _)| *name == field);
+    known.map_or(field, |(_, known)| Cow::Borrowed(*known))
 }
 
 /// The shape of one operation's request fields.

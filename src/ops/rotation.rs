@@ -21,7 +21,8 @@ use crate::model::rotation::RotationPeriod;
 pub struct UpdateRotationPolicy {
     /// The key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
-    /// Whether it gets a new primary version every `rotationInterval`.
+    /// Whether it gets a new primary version every `rotationInterval`, which must then be there.
+    #[schemars(extend("examples" = [false]))]
     pub enable_automatic_rotation: bool,
     /// How often it rotates, 7 to 730 days: whole days, or a number and `d`, `h`, `m` or `s`. Needed to switch rotation on.
     pub rotation_interval: Option<RotationPeriod>,

@@ -4,13 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use super::key::{generate, limit_versions};
+use super::key::{check_versions, generate, limit_versions};
 use crate::api::{Call, Moment, Page, Target};
 use crate::app::App;
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
-use crate::model::key::{Key, KeyVersion};
+use crate::model::key::Key;
 use crate::store::Changes;
 
 /// A version of a key as clients see it.
@@ -22,7 +23,8 @@ pub struct VersionView {
     pub key_version_id: VersionId,
     #[schemars(with = "Moment")]
     pub creation_date: String,
-    /// Whether new ciphertexts are made with it; never for an asymmetric key, whose callers name the version.
+    /// Whether new ciphertexts are made with it; not while its material is away, nor for an asymmetric key, whose callers name
+    /// the version.
     pub is_primary: bool,
     /// Calls that worked with it and succeeded.
     pub use_count: u64,
@@ -33,13 +35,13 @@ pub struct VersionView {
 }
 
 impl VersionView {
-    fn of(key: &Key, version: &KeyVersion, call: &Call, app: &App) -> Result<Self> {
-        let uses = app.store.uses(key.id, version.id)?;
+    fn of(key: &Key, (id, created): (VersionId, Timestamp), call: &Call, app: &App) -> Result<Self> {
+        let uses = app.store.uses(key.id, id)?;
         Ok(Self {
             cmk_uuid: key.id,
-            key_version_id: version.id,
-            creation_date: version.created.to_string(),
-            is_primary: key.primary_at(call.horizon()).is_some_and(|primary| primary.id == version.id),
+            key_version_id: id,
+            creation_date: created.to_string(),
+            is_primary: key.primary_at(call.horizon()).is_some_and(|primary| primary.id == id),
             use_count: uses.count,
             last_used_time: uses.last.map(|at| at.to_string()),
         })
@@ -81,15 +83,17 @@ impl Operation for CreateKeyVersion {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<CreatedVersion> {
-        let (id, now) = (call.key()?, call.now);
+        let (id, horizon) = (call.key()?, call.horizon());
         let key = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
-        key.check_add_version(now)?;
+        key.check_add_version(horizon)?;
+        check_versions(key.spec, key.account, app)?;
         let (version, _held) = generate(id, key.spec, key.usage, key.level, key.instance, call, app).await?;
-        let output = CreatedVersion { cmk_uuid: id, key_version_id: version.id, creation_date: Moment(now) };
+        let output =
+            CreatedVersion { cmk_uuid: id, key_version_id: version.id, creation_date: Moment(call.now) };
         let mut beside = Changes::default();
         limit_versions(&mut beside, &key, app);
         call.remember(&mut beside, &output)?;
-        let add = move |key: &mut Key| key.add_version(version, now);
+        let add = move |key: &mut Key| key.add_version(version, horizon);
         app.keys.change_with(call, &id, beside, add).await?.ok_or(Error::KeyNotFound)?;
         Ok(output)
     }
@@ -126,8 +130,8 @@ impl Operation for ListKeyVersions {
 
     async fn run(self, call: &Call, app: &App) -> Result<VersionPage> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let versions = key.versions_at(call.horizon());
-        let page = versions.iter().skip(self.page.offset()).take(self.page.limit());
+        let versions = key.known_versions();
+        let page = versions.iter().copied().skip(self.page.offset()).take(self.page.limit());
         Ok(VersionPage {
             key_versions: page
                 .map(|version| VersionView::of(&key, version, call, app))
@@ -159,7 +163,7 @@ impl Operation for DescribeKeyVersion {
 
     async fn run(self, call: &Call, app: &App) -> Result<VersionView> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let found = key.versions_at(call.horizon()).iter().find(|version| version.id == self.key_version_id);
+        let found = key.known_versions().into_iter().find(|(id, _)| *id == self.key_version_id);
         VersionView::of(&key, found.ok_or(Error::KeyVersionNotFound)?, call, app)
     }
 }

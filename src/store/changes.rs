@@ -100,3 +100,41 @@ impl Changes {
         Ok(())
     }
 }
+
+impl Edit {
+    /// How many rows more the list has after this edit.
+    pub(super) fn adds_to(&self, list: &List) -> u64 {
+        let rows = |listings: &[Listing]| listings.iter().filter(|row| row.list == *list).count() as u64;
+        let before = self.before.as_ref().map_or(0, |derived| rows(&derived.listings));
+        let after = self.after.as_ref().map_or(0, |(_, derived)| rows(&derived.listings));
+        after.saturating_sub(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Timestamp;
+    use crate::model::record::Kind;
+
+    /// One record may stand in a list more than once, as a key does with its versions.
+    #[test]
+    fn a_limit_counts_rows() {
+        let (counted, other) = (List::all(Kind::KeyVersion), List::all(Kind::Key));
+        let derived = |rows: u8| {
+            let row = |list: &List, at: u8| Listing::by_creation(list.clone(), Timestamp(0), &[at]);
+            let mut listings = vec![row(&other, 0)];
+            listings.extend((0..rows).map(|at| row(&counted, at)));
+            Derived { listings, due: None }
+        };
+        let added = |before: Option<u8>, after: Option<u8>| {
+            let (before, after) = (before.map(derived), after.map(|rows| (Vec::new(), derived(rows))));
+            let edit = Edit { row: Vec::new(), before, after, conflict: Error::KeyNotFound };
+            (edit.adds_to(&counted), edit.adds_to(&other))
+        };
+        assert_eq!(added(None, Some(1)), (1, 1));
+        assert_eq!(added(Some(1), Some(3)), (2, 0));
+        assert_eq!(added(Some(3), Some(3)), (0, 0));
+        assert_eq!(added(Some(3), None), (0, 0));
+    }
+}

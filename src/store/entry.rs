@@ -10,7 +10,7 @@ use crate::model::audit::Draft;
 pub struct Entry {
     /// Its audit record.
     pub draft: Draft,
-    /// How it failed; `None` is success.
+    /// How it failed; `None` is success. What it changes stands all the same.
     pub failure: Option<Error>,
     /// What it changes.
     pub changes: Changes,

@@ -28,7 +28,7 @@ use super::uses;
 use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::model::audit::{self, BlockHeader, Hash};
-use crate::model::record::{List, Listing};
+use crate::model::record::Listing;
 use crate::model::signature::WINDOW_SECONDS;
 
 /// Groups of this size on are a sign of load.
@@ -278,7 +278,8 @@ impl Writer {
         let mut hashes = Vec::with_capacity(group.len());
         let mut sequence = first;
         for (member, verdict) in group.iter().zip(verdicts) {
-            let failure = member.entry.failure.as_ref().or(verdict.as_ref().err());
+            // Changes of a call that fails may be refused all the same, and then that is what is answered.
+            let failure = verdict.as_ref().err().or(member.entry.failure.as_ref());
             let start = lines.len();
             member.entry.draft.write_line(&mut lines, &self.installation, sequence, failure);
             hashes.push(audit::record_hash(lines.get(start..).unwrap_or_default()));
@@ -459,15 +460,5 @@ impl<'t> Tables<'t> {
             }
         }
         Ok(())
-    }
-}
-
-impl Edit {
-    /// How many rows more the list has after this edit.
-    fn adds_to(&self, list: &List) -> u64 {
-        let rows = |listings: &[Listing]| listings.iter().filter(|row| row.list == *list).count() as u64;
-        let before = self.before.as_ref().map_or(0, |derived| rows(&derived.listings));
-        let after = self.after.as_ref().map_or(0, |(_, derived)| rows(&derived.listings));
-        after.saturating_sub(before)
     }
 }

@@ -68,6 +68,8 @@ fn a_fault_at_any_operation_on_the_file_leaves_every_call_done_once_or_not_at_al
         let disk = FaultyDisk::new();
         let service = Service::start_on(temporary(), disk.disk(), |config| {
             config.store.reopen_milliseconds = 1;
+            config.quota.asymmetric_versions_per_account = 100_000;
+            config.import.spare_wrapping_keys = 1;
         });
         let mut tally = Tally::default();
         while let Some((spec, fault)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {

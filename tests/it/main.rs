@@ -5,6 +5,7 @@
 
 mod aliases;
 mod api_document;
+mod asymmetric;
 mod audit;
 mod audit_manipulation;
 mod audit_proof;
@@ -26,11 +27,13 @@ mod full_disk;
 mod hardening;
 mod horizon;
 mod hygiene;
+mod import;
 mod kill;
 mod kit;
 mod layout;
 mod ledger;
 mod life;
+mod material;
 mod metrics;
 mod model;
 mod operations;

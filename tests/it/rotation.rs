@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use yaoku::env::{Clock, Disk};
 use yaoku::model::algorithm::{KeySpec, KeyUsage, Origin};
-use yaoku::model::key::KeyState;
+use yaoku::model::import::Binding;
+use yaoku::model::key::{KeyState, KeyVersion};
 
 use crate::kit::{OpenApi, START, Service, agent, base64, poll, send, temporary, unbase64};
 use crate::ledger::{figure, rounds};
@@ -398,6 +399,8 @@ fn material_past_its_expiry_goes() {
     let id = json!({"cmkUuid": key["cmkUuid"]});
     change_key(&mut service, &key["cmkUuid"], |key| {
         key.origin = Origin::External;
+        let KeyVersion { id, created, .. } = key.versions[0];
+        key.import.binding = Some(Binding { version: id, created, fingerprint: [1; 32] });
         key.import.expires = Some(START.after(DAY));
     });
     let admin = service.admin();
@@ -412,9 +415,9 @@ fn material_past_its_expiry_goes() {
     assert_eq!((&after["keyState"], &after["materialExpireTime"]), (&json!("PendingImport"), &json!("")));
     assert!(after.get("primaryKeyVersion").is_none());
     assert_eq!(admin.ok("/keyManage/listAliasKeys", json!({"keyState": "PendingImport"}))["totalCount"], 1);
-    assert_eq!(admin.ok(VERSIONS, id.clone())["totalCount"], 0);
+    let bound = admin.ok(VERSIONS, id.clone())["keyVersions"][0].clone();
     assert_eq!(admin.refused(DECRYPT, json!({"ciphertextBlob": sealed["ciphertextBlob"]})), "KMS.9012");
-    assert_eq!(admin.refused("/cmkManage/enableKey", id), "KMS.9013");
+    assert_eq!(admin.refused("/cmkManage/enableKey", id.clone()), "KMS.9013");
     let records = poll("the end of the material", || {
         let page = admin.ok("/audit/queryAudit", json!({"eventName": "expireKeyMaterial"}));
         Some(page["records"].as_array().unwrap().clone()).filter(|records| !records.is_empty())
@@ -425,4 +428,10 @@ fn material_past_its_expiry_goes() {
     let page = admin.ok("/audit/queryAudit", json!({"eventName": "expireKeyMaterial"}));
     assert_eq!(page["records"].as_array().unwrap().len(), 1, "once");
     assert!(service.app().keys.published().iter().all(|key| key.versions.is_empty()));
+    assert_eq!(
+        admin.ok(VERSIONS, id)["keyVersions"][0],
+        bound,
+        "the version is known also while its material is away"
+    );
+    assert_eq!(bound["isPrimary"], false);
 }

@@ -51,6 +51,22 @@ fn the_client_witness_knows_the_vectors_of_the_contract() {
     selftest(CLIENT);
 }
 
+/// What frame.py makes of a frame with a key in hexadecimal.
+pub fn open_frame(
+    algorithm: &str,
+    key: &str,
+    account: &Value,
+    blob: &Value,
+    context: &Value,
+) -> Option<Value> {
+    let input = json!({
+        "algorithm": algorithm, "key": key, "account": account, "context": context, "ciphertextBlob": blob,
+    });
+    let (success, answer) = python(&[FRAME], &input.to_string());
+    assert_eq!(success, answer["error"].is_null(), "{answer}");
+    success.then_some(answer)
+}
+
 /// A key, and everything of a key's length that the machine drew while it made it: one of these is the clear key.
 struct Known {
     algorithm: &'static str,
@@ -70,13 +86,7 @@ impl Known {
 
     /// What frame.py makes of a frame with one of the candidates.
     fn open(&self, candidate: &str, account: &Value, blob: &Value, context: &Value) -> Option<Value> {
-        let input = json!({
-            "algorithm": self.algorithm, "key": candidate, "account": account, "context": context,
-            "ciphertextBlob": blob,
-        });
-        let (success, answer) = python(&[FRAME], &input.to_string());
-        assert_eq!(success, answer["error"].is_null(), "{answer}");
-        success.then_some(answer)
+        open_frame(self.algorithm, candidate, account, blob, context)
     }
 
     /// The clear key: the one candidate that opens a frame of the key.

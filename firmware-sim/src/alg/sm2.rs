@@ -1,8 +1,12 @@
 //! SM2, GB/T 32918: key pairs on the recommended curve of part 5, signatures with SM3 (part 2) under the default
 //! identity, encryption in the order C1 C3 C2 (part 4). Imports `sm2`. The library's keys for decryption live for one call
-//! each: they print their scalar and do not wipe themselves; what stays is a [`Material`]. Its keys for signing do neither.
+//! each: they print their scalar and do not wipe themselves; what stays is a [`Material`]. Its keys for signing print nothing,
+//! but do not wipe themselves either: ours is overwritten.
 
 mod encoding;
+
+use std::hint::black_box;
+use std::sync::LazyLock;
 
 use sm2::dsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
 use sm2::dsa::signature::{RandomizedSigner, Verifier};
@@ -13,7 +17,7 @@ use sm2::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
 pub(crate) use self::encoding::{
-    decode_ciphertext, decode_public, decode_signature, encode_ciphertext, encode_public, encode_signature,
+    decode_ciphertext, decode_public, decode_signature, encode_public, encode_signature,
 };
 use crate::alg::Forged;
 use crate::alg::source::Source;
@@ -36,6 +40,11 @@ const IDENTITY: &str = "1234567812345678";
 const UNCOMPRESSED: u8 = 4;
 /// Longest ciphertext, C1 ‖ C3 ‖ C2 (contract section 1.2).
 const CIPHERTEXT_BYTES_MAX: usize = 6144;
+/// The base point.
+static GENERATOR: LazyLock<[u8; PUBLIC_BYTES]> = LazyLock::new(|| {
+    let point = sm2::AffinePoint::GENERATOR.to_sec1_point(false);
+    point.as_bytes().try_into().expect("an uncompressed point has 65 bytes")
+});
 /// Draws until one is a scalar; each fails with a chance of 2^-32.
 const DRAWS_MAX: usize = 8;
 
@@ -75,26 +84,30 @@ impl PrivateKey {
     /// Signs a message with SM3 and the signer's Z: GB/T 32918.2 section 6. The nonce follows RFC 6979 over the key,
     /// the digest and fresh entropy, so that neither a weak source nor a repeated message repeats it.
     pub(crate) fn sign(&self, message: &[u8], entropy: &dyn Entropy) -> Result<[u8; SIGNATURE_BYTES], Fault> {
-        let key = self.signing_key().0;
+        let key = self.signing_key();
         let signature: Signature =
-            key.try_sign_with_rng(&mut Source(entropy), message).map_err(|_| Fault::Entropy)?;
+            key.0.try_sign_with_rng(&mut Source(entropy), message).map_err(|_| Fault::Entropy)?;
         Ok(signature.to_bytes().into())
     }
 
     /// The same key, ready to sign many times.
     pub(crate) fn signing_key(&self) -> SigningKey {
-        SigningKey(dsa::SigningKey::new(IDENTITY, &self.secret()).expect("the identity is short: 16 bytes"))
+        let key = dsa::SigningKey::new(IDENTITY, &self.secret()).expect("the identity is short: 16 bytes");
+        SigningKey(Box::new(key))
     }
 
     /// Decrypts a ciphertext in DER or as C1 ‖ C3 ‖ C2. What is no ciphertext at all costs as much as one that fails.
     pub(crate) fn decrypt_encoded(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Forged> {
-        let on_curve = |raw: &[u8]| {
-            let cipher: Result<Cipher<'_>, _> = Cipher::from_slice(raw, Mode::C1C3C2);
-            raw.len() > OVERHEAD_BYTES && cipher.is_ok()
-        };
-        let decoded = decode_ciphertext(ciphertext).ok().filter(|raw| on_curve(raw));
-        let possible = decoded.is_some();
-        let opened = self.decrypt(&decoded.unwrap_or_else(|| stand_in(ciphertext.len())));
+        let decoded = decode_ciphertext(ciphertext).unwrap_or_default();
+        let mut raw = stand_in(ciphertext);
+        // Each step is taken once, by what came or by the other; both are there in every case.
+        let well_formed = decoded.len() > OVERHEAD_BYTES;
+        let point = if well_formed { &decoded } else { &raw };
+        let possible = PublicKey::from_sec1_bytes(&point[..PUBLIC_BYTES]).is_ok() && well_formed;
+        if possible {
+            raw = decoded;
+        }
+        let opened = self.decrypt(&raw);
         if possible { opened } else { Err(Forged) }
     }
 
@@ -119,10 +132,31 @@ impl PrivateKey {
     }
 }
 
-/// A private key that signs digests: e of GB/T 32918.2 section 6, step A2, which covers the identity.
-pub(crate) struct SigningKey(dsa::SigningKey);
+/// A private key that signs digests: e of GB/T 32918.2 section 6, step A2, which covers the identity. On the heap, so that
+/// moving it copies a pointer.
+pub(crate) struct SigningKey(Box<dsa::SigningKey>);
+
+/// What a signing key becomes at its end: the key of the number 1, which is nobody's.
+static NOBODYS: LazyLock<dsa::SigningKey> = LazyLock::new(|| {
+    let mut number = [0; PRIVATE_BYTES];
+    number[PRIVATE_BYTES - 1] = 1;
+    dsa::SigningKey::from_slice(IDENTITY, &number).expect("1 is in range")
+});
+
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
 
 impl SigningKey {
+    /// Writes another key over this one.
+    fn wipe(&mut self) {
+        *self.0 = NOBODYS.clone();
+        // Whoever might look keeps the compiler from leaving the write out.
+        black_box(&mut self.0);
+    }
+
     /// The public key that belongs to this one.
     pub(crate) fn public(&self) -> [u8; PUBLIC_BYTES] {
         let point = self.0.verifying_key().to_sec1_point(false);
@@ -151,11 +185,12 @@ impl SigningKey {
     }
 }
 
-/// A ciphertext that opens under no key, with room for as much as one of this length has.
-fn stand_in(length: usize) -> Vec<u8> {
-    let generator = sm2::AffinePoint::GENERATOR.to_sec1_point(false);
+/// A ciphertext C1 ‖ C3 ‖ C2 that opens under no key, as long as this one is in that form.
+fn stand_in(ciphertext: &[u8]) -> Vec<u8> {
+    let encoding = if ciphertext.first() == Some(&UNCOMPRESSED) { 0 } else { encoding::DER_BYTES };
+    let length = ciphertext.len().saturating_sub(encoding);
     let mut raw = vec![0x5A; length.clamp(OVERHEAD_BYTES + 1, CIPHERTEXT_BYTES_MAX)];
-    raw[..PUBLIC_BYTES].copy_from_slice(generator.as_bytes());
+    raw[..PUBLIC_BYTES].copy_from_slice(&*GENERATOR);
     raw
 }
 
@@ -181,6 +216,16 @@ pub(crate) fn encrypt(
     EncryptingKey::new_with_mode(public, Mode::C1C3C2)
         .encrypt(&mut Source(entropy), plaintext)
         .map_err(|_| Fault::Entropy)
+}
+
+/// The same in DER.
+pub(crate) fn encrypt_encoded(
+    public: &[u8; PUBLIC_BYTES],
+    plaintext: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<Vec<u8>, Fault> {
+    let public = PublicKey::from_sec1_bytes(public).map_err(|_| Fault::InvalidWrappedKey)?;
+    EncryptingKey::new(public).encrypt_der(&mut Source(entropy), plaintext).map_err(|_| Fault::Entropy)
 }
 
 #[cfg(test)]
@@ -258,6 +303,14 @@ mod tests {
         for (message, signature) in [(b"one", one), (b"two", two), (b"one", again)] {
             assert!(verify(&key.public(), message, &signature).is_ok());
         }
+    }
+
+    #[test]
+    fn a_signing_key_is_overwritten_at_its_end() {
+        let mut key = published().signing_key();
+        assert_eq!(key.public(), published().public());
+        key.wipe();
+        assert_eq!(*key.0.as_nonzero_scalar().as_ref(), sm2::Scalar::ONE);
     }
 
     #[test]

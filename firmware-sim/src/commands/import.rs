@@ -103,17 +103,16 @@ impl Command for ImportKey {
             return Err(Fault::WrongPurpose);
         }
         let length = self.algorithm.key_bytes();
-        let unwrapped = match wrapping_key.pair()?.unwrap(self.scheme, &self.material) {
+        let unwrapped = match wrapping_key.unwrapping()?.unwrap(self.scheme, &self.material) {
             Ok(unwrapped) => Some(unwrapped),
             Err(Fault::InvalidKeyMaterial) => None,
             Err(fault) => return Err(fault),
         };
         let unwrapped = unwrapped.filter(|material| material.len() == length);
-        // What takes the place of material that is none goes the same way and is dropped at the end of it.
-        let material = match &unwrapped {
-            Some(unwrapped) => Material::copy_of(unwrapped),
-            None => Material::random(partition.entropy(), length)?,
-        };
+        // What takes the place of material that is none is drawn in every case, goes the same way and is dropped at the end of it.
+        let stand_in = Material::random(partition.entropy(), length)?;
+        let material =
+            Material::copy_of(unwrapped.as_ref().map_or(stand_in.expose(), |unwrapped| unwrapped.as_slice()));
         let binding = partition.shared().binding(&self.name.key, self.algorithm, &material)?;
         let fits: bool = binding.ct_eq(&self.binding.unwrap_or(binding)).into();
         let wrapped = partition.wrap(self.name, self.algorithm, Purpose::Cipher, self.custody, &material)?;

@@ -6,9 +6,8 @@ use aes_gcm::{Aes256Gcm, KeyInit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use firmware_sim::{Algorithm, Encrypt, Fault, Frame, GenerateDataKey, KeyName, PLAINTEXT_BYTES_MAX};
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
 
+use crate::derived;
 use crate::support::{ACCOUNT, Bench, NAME, TENANT, context, encrypt, hex};
 
 const BOTH: [Algorithm; 2] = [Algorithm::Aes256, Algorithm::Sm4];
@@ -44,13 +43,7 @@ fn frames_are_byte_for_byte_the_contracts() {
     }
 }
 
-fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().to_vec()
-}
-
-/// Recomputes an AES frame from the recorded key with nothing of the crate: HKDF is written out from HMAC.
+/// Recomputes an AES frame from the recorded key with nothing of the crate.
 #[test]
 fn recorded_key_opens_the_frame_without_the_machine() {
     let bench = Bench::new();
@@ -61,27 +54,11 @@ fn recorded_key_opens_the_frame_without_the_machine() {
     let (header, payload) = frame.split_at(104);
     let (salt, commitment, ciphertext) = (&payload[1..17], &payload[17..49], &payload[49..]);
 
-    let mut bound = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        bound.update((bytes.len() as u32).to_be_bytes());
-        bound.update(bytes);
-    };
-    let parts: [&[u8]; 8] =
-        [&[1], b"AES_256", header, ACCOUNT.as_bytes(), b"app", "钥库".as_bytes(), b"purpose", b"test"];
-    parts.iter().for_each(|bytes| part(bytes));
-    let bound = bound.finalize();
-    let pseudorandom = mac(salt, &[&key_version]);
-    let mut output = Vec::new();
-    let mut last = Vec::new();
-    for count in 1..=3_u8 {
-        last = mac(&pseudorandom, &[&last, b"yaoku/frame", &bound, &[count]]);
-        output.extend_from_slice(&last);
-    }
-    assert_eq!(&output[44..76], commitment);
-    let message_key: [u8; 32] = output[..32].try_into().expect("32 bytes");
-    let nonce: [u8; 12] = output[32..44].try_into().expect("12 bytes");
-    let plaintext = Aes256Gcm::new(&message_key.into())
-        .decrypt(&nonce.into(), Payload { msg: ciphertext, aad: header })
+    let derived = derived::derive(Algorithm::Aes256, &key_version, salt, header);
+    assert_eq!(derived.commitment, commitment);
+    let plaintext = Aes256Gcm::new_from_slice(&derived.key)
+        .expect("32 bytes")
+        .decrypt(&derived.nonce.into(), Payload { msg: ciphertext, aad: header })
         .expect("the frame opens");
     assert_eq!(plaintext, b"independent");
 }

@@ -19,17 +19,17 @@ const NAME: KeyName = KeyName { key: [0x51; 16], version: [0x62; 16] };
 const MESSAGE: &[u8] = b"what is signed here is the digest of this text";
 
 /// Runs openssl in a directory.
-fn openssl(folder: &TempDir, arguments: &str) -> bool {
+pub fn openssl(folder: &TempDir, arguments: &str) -> bool {
     let mut command = Command::new("openssl");
     command.current_dir(folder.path()).args(arguments.split(' '));
     command.output().expect("these tests need openssl 3 in the PATH").status.success()
 }
 
-fn write(folder: &TempDir, name: &str, bytes: &[u8]) {
+pub fn write(folder: &TempDir, name: &str, bytes: &[u8]) {
     fs::write(folder.path().join(name), bytes).expect("a file");
 }
 
-fn read(folder: &Path, name: &str) -> Vec<u8> {
+pub fn read(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join(name)).expect("a file")
 }
 

@@ -18,7 +18,8 @@ use yaoku::model::principal::Audience;
 use yaoku::model::record::{List, Record};
 
 use crate::export::for_somebody;
-use crate::kit::{OpenApi, Service, base64, new_id};
+use crate::kit::{OpenApi, Service, base64, new_id, poll};
+use crate::material::{DELETE, IMPORT, Way, asked, external};
 
 /// Operations of the access type "write" that change no record: they compute with a key, or hand out random bytes.
 pub const COMPUTES: &[&str] = &[
@@ -32,6 +33,11 @@ pub const COMPUTES: &[&str] = &[
     "hmaccompute",
     "messageDigest",
     "getRandom",
+    "asymmetricSign",
+    "asymmetricVerify",
+    "asymmetricEncrypt",
+    "asymmetricDecrypt",
+    "getPublicKey",
     // Tests the machine, or begins what others finish.
     "runSelfTest",
     "rollWrappingKey",
@@ -48,6 +54,8 @@ pub struct Tenant {
     other: Value,
     account: Value,
     ciphertext: Value,
+    /// To a key whose material comes from outside.
+    way: Option<Way>,
     administers: bool,
 }
 
@@ -62,11 +70,17 @@ impl Tenant {
         let other = person.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
         let plaintext = json!({"cmkUuid": key, "plaintext": base64("kept")});
         let ciphertext = person.ok("/keyCompute/encrypt", plaintext)["ciphertextBlob"].clone();
-        Self { person, key, other, account, ciphertext, administers }
+        let way = ["importKeyMaterial", "deleteKeyMaterial"].contains(&spec.name).then(|| {
+            let way = Way::new(&person, &external(&person, "AES_256"), "RSAES_OAEP_SHA_256");
+            // The first material binds the key, which happens once.
+            person.ok(IMPORT, way.body(&[7; 32]));
+            way
+        });
+        Self { person, key, other, account, ciphertext, way, administers }
     }
 
     /// What to send so that the operation succeeds; brings its target into the state that it needs.
-    pub fn body(&self, _: &Service, spec: &Spec) -> Value {
+    pub fn body(&self, service: &Service, spec: &Spec) -> Value {
         let key = json!({"cmkUuid": self.key});
         let name = json!({"aliasName": "alias/name"});
         let named = json!({"cmkUuid": self.key, "aliasName": "alias/name"});
@@ -105,9 +119,29 @@ impl Tenant {
                 self.person.ok("/versionControl/updateRotationPolicy", off);
                 json!({"cmkUuid": self.key, "enableAutomaticRotation": true, "rotationInterval": "7d"})
             }
+            "getParametersForImport" => {
+                let device = service.app().machine.device();
+                poll("a wrapping key", || (device.spare_keys() > 0).then_some(()));
+                asked(&external(&self.person, "AES_256"), "RSAES_OAEP_SHA_256")
+            }
+            "importKeyMaterial" => {
+                let way = self.way.as_ref().unwrap();
+                self.person.ok(DELETE, json!({"cmkUuid": way.key}));
+                way.body(&[7; 32])
+            }
+            "deleteKeyMaterial" => {
+                let way = self.way.as_ref().unwrap();
+                self.person.ok(IMPORT, way.body(&[7; 32]));
+                json!({"cmkUuid": way.key})
+            }
             "describeKeyVersion" => {
                 let versions = self.person.ok("/versionControl/listKeyVersions", key);
                 json!({"cmkUuid": self.key, "keyVersionId": versions["keyVersions"][0]["keyVersionId"]})
+            }
+            "createKeyVersion" => json!({"cmkUuid": self.pair("ENCRYPT/DECRYPT")["cmkUuid"]}),
+            "getPublicKey" => self.pair("SIGN/VERIFY"),
+            "asymmetricSign" | "asymmetricVerify" | "asymmetricEncrypt" | "asymmetricDecrypt" => {
+                self.asymmetric(spec.name)
             }
             "tagResources" | "untagResources" => self.tagging(spec.name),
             "enableUserAk" | "disableUserAk" | "deleteUserAk" => self.credential(spec.name),
@@ -145,6 +179,36 @@ impl Tenant {
             "createAccount" => json!({"name": "one more"}),
             other => panic!("{other} is new: say here what to send, so that the disk fails under it as well"),
         }
+    }
+
+    /// An SM2 key and its first version; the same one for each usage.
+    fn pair(&self, usage: &str) -> Value {
+        let request = json!({"keySpec": "Ctyun_SM2", "keyUsage": usage, "clientToken": usage});
+        let key = json!({"cmkUuid": self.person.ok("/cmkManage/createKey", request)["cmkUuid"]});
+        let versions = self.person.ok("/versionControl/listKeyVersions", key.clone());
+        json!({"cmkUuid": key["cmkUuid"], "keyVersionId": versions["keyVersions"][0]["keyVersionId"]})
+    }
+
+    /// A computation with a key pair.
+    fn asymmetric(&self, operation: &str) -> Value {
+        let signs = ["asymmetricSign", "asymmetricVerify"].contains(&operation);
+        let usage = if signs { "SIGN/VERIFY" } else { "ENCRYPT/DECRYPT" };
+        let mut body = self.pair(usage);
+        body["algorithm"] = json!(if signs { "SM2DSA" } else { "SM2PKE" });
+        match operation {
+            "asymmetricSign" => body["digest"] = base64([7; 32]).into(),
+            "asymmetricVerify" => {
+                body["digest"] = base64([7; 32]).into();
+                body["value"] = self.person.ok("/asymmetric/asymmetricSign", body.clone())["value"].clone();
+            }
+            _ => body["plaintext"] = base64("kept").into(),
+        }
+        if operation == "asymmetricDecrypt" {
+            let sealed = self.person.ok("/asymmetric/asymmetricEncrypt", body.clone());
+            body["ciphertextBlob"] = sealed["ciphertextBlob"].clone();
+            body.as_object_mut().unwrap().remove("plaintext");
+        }
+        body
     }
 
     /// Brings both keys into the state before they are tagged, or untagged.
@@ -247,8 +311,19 @@ fn note<R: Serialize>(facts: &mut Facts, kind: &str, records: &[R]) {
 }
 
 fn note_fields(facts: &mut Facts, path: &str, value: &Value) {
-    const OWN: [&str; 10] =
-        ["id", "account", "instance", "key", "holder", "created", "wrapped", "secret", "partition", "name"];
+    const OWN: [&str; 11] = [
+        "id",
+        "account",
+        "instance",
+        "key",
+        "holder",
+        "created",
+        "wrapped",
+        "wrapping_key",
+        "secret",
+        "partition",
+        "name",
+    ];
     match value {
         Value::Object(fields) => {
             for (name, value) in fields.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {

@@ -42,7 +42,10 @@ pub struct Appliance {
 
 impl Appliance {
     pub fn start() -> Self {
-        let service = Service::start();
+        let service = Service::start_with(|config| {
+            config.quota.asymmetric_versions_per_account = 100_000;
+            config.import.spare_wrapping_keys = 1;
+        });
         let tenant = || {
             let (person, account) = service.tenant();
             Tenant::new(&service, person, account)
@@ -182,7 +185,7 @@ fn note<R: Record + Serialize>(app: &App, records: &mut Vec<Value>) {
 fn without_wrapped(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| name != "wrapped" && name != "secret");
+            fields.retain(|name, _| !["wrapped", "wrapping_key", "secret"].contains(&name.as_str()));
             fields.values_mut().for_each(without_wrapped);
         }
         Value::Array(items) => items.iter_mut().for_each(without_wrapped),

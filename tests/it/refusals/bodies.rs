@@ -1,14 +1,19 @@
 //! Bodies of requests, made from the fields of the catalog: right ones, whose references are those of a tenant, and
 //! values that the schema of a field does not allow.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use yaoku::api::{Field, Spec};
 use yaoku::catalog::Row;
+use yaoku::gateway::Gateway;
 use yaoku::model::principal::Plane;
+use yaoku::model::rate::RateClass;
 use yaoku::model::text::NO_CONTROLS;
 
 use super::message::{Body, Caller};
-use crate::kit::{OpenApi, Service, base64, new_id};
+use crate::kit::{OpenApi, Service, base64, new_id, poll};
+use crate::material::{Way, external};
 
 /// Fields that an operation needs although its schema has another way to call it.
 const NEEDED: &[(&str, &str)] =
@@ -21,6 +26,7 @@ const TOGETHER: &[(&str, &str)] = &[("tagValue", "tagKey")];
 pub struct Tenant {
     pub person: OpenApi,
     application: Caller,
+    gateway: Arc<Gateway>,
     pub account: Value,
 }
 
@@ -36,7 +42,7 @@ struct Fixture(Value, Option<Value>);
 impl Tenant {
     pub fn new(service: &Service, person: OpenApi, account: Value) -> Self {
         let application = Caller::Application(service.application(&person, &account));
-        Self { person, application, account }
+        Self { person, application, gateway: service.gateway(), account }
     }
 
     /// The tenant on a plane.
@@ -55,12 +61,29 @@ impl Tenant {
             right.body.insert(field.name.clone(), value);
             right.keys.extend(key.map(|key| (field.name.clone(), key)));
         }
+        if row.spec.name == "getParametersForImport" {
+            let device = self.gateway.app().machine.device();
+            poll("a wrapping key", || (device.spare_keys() > 0).then_some(()));
+        }
+        // Token and material are of the key beside them.
+        if row.spec.name == "importKeyMaterial" {
+            let way = Way::new(&self.person, &right.body["cmkUuid"], "RSAES_OAEP_SHA_256");
+            right.body.extend(way.body(&[7; 32]).as_object().unwrap().clone());
+        }
         // A version is one of the key beside it.
         if let (Some(key), Some(version)) =
             (right.body.get("cmkUuid").cloned(), right.body.get_mut("keyVersionId"))
         {
-            *version = self.person.ok("/keyManage/describeKey", json!({"cmkUuid": key}))["primaryKeyVersion"]
-                .clone();
+            let versions = self.person.ok("/versionControl/listKeyVersions", json!({"cmkUuid": key}));
+            *version = versions["keyVersions"][0]["keyVersionId"].clone();
+        }
+        // So is a ciphertext that does not name its key.
+        if row.spec.name == "asymmetricDecrypt" {
+            let mut request = Value::Object(right.body.clone());
+            request["plaintext"] = base64("kept").into();
+            let sealed = self.person.ok("/asymmetric/asymmetricEncrypt", request);
+            right.body.insert("ciphertextBlob".into(), sealed["ciphertextBlob"].clone());
+            right.keys.retain(|(field, _)| field != "ciphertextBlob");
         }
         right
     }
@@ -73,11 +96,22 @@ impl Tenant {
     fn fixture(&self, field: &Field, spec: &Spec) -> Fixture {
         let fresh = || format!("alias/{}", new_id());
         match field.name.as_str() {
-            "cmkUuid" | "destinationCmkUuid" | "sourceCmkUuid" => {
-                let key = self.key()["cmkUuid"].clone();
+            "cmkUuid" if spec.paths.iter().any(|path| path.starts_with("/importKey/")) => {
+                let key = external(&self.person, "AES_256");
                 Fixture(key.clone(), Some(key))
             }
+            "importToken" => {
+                let key = external(&self.person, "AES_256");
+                Fixture(Way::new(&self.person, &key, "RSAES_OAEP_SHA_256").token, None)
+            }
+            "cmkUuid" | "destinationCmkUuid" | "sourceCmkUuid" => {
+                let key = self.key_for(spec)["cmkUuid"].clone();
+                Fixture(key.clone(), Some(key))
+            }
+            "enableAutomaticRotation" if field.required => Fixture(json!(true), None),
             "keyVersionId" | "sourceKeyVersionId" => Fixture(self.key()["primaryKeyVersion"].clone(), None),
+            "algorithm" if signs(spec) => Fixture(json!("SM2DSA"), None),
+            "algorithm" => Fixture(json!("SM2PKE"), None),
             "aliasName" if spec.name.starts_with("create") => Fixture(fresh().into(), None),
             "aliasName" => {
                 let name = fresh();
@@ -111,6 +145,23 @@ impl Tenant {
     fn key(&self) -> Value {
         self.person.ok("/cmkManage/createKey", json!({}))
     }
+
+    /// A key of the kind that the operation works with.
+    fn key_for(&self, spec: &Spec) -> Value {
+        let pair = spec.rate == RateClass::Asymmetric || spec.name == "createKeyVersion";
+        let usage = if signs(spec) { "SIGN/VERIFY" } else { "ENCRYPT/DECRYPT" };
+        match pair {
+            true => {
+                self.person.ok("/cmkManage/createKey", json!({"keySpec": "Ctyun_SM2", "keyUsage": usage}))
+            }
+            false => self.key(),
+        }
+    }
+}
+
+/// Whether an operation needs a key for SIGN/VERIFY.
+pub fn signs(spec: &Spec) -> bool {
+    ["asymmetricSign", "asymmetricVerify"].contains(&spec.name)
 }
 
 /// The fields of an operation.
@@ -139,6 +190,7 @@ pub fn nowhere(field: &Field) -> Option<Value> {
         "aliasName" => Some(json!("alias/none")),
         "instanceId" => Some(json!("ins-AAAAAA")),
         "accessKey" => Some(json!(new_id().replace('-', ""))),
+        "importToken" => Some(json!(base64([9; 16]))),
         "resourceIds" => Some(json!([new_id()])),
         _ => Some(json!(new_id())),
     }

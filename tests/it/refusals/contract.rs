@@ -7,6 +7,7 @@ use yaoku::api::{Access, Field, Spec};
 use yaoku::model::principal::{Audience, Plane};
 use yaoku::model::rate::RateClass;
 
+use super::bodies::signs;
 use crate::kit::Answer;
 
 /// The mark of a call that succeeds.
@@ -24,6 +25,8 @@ const CODES: &[(&str, u64, &str)] = &[
     ("KMS.9013", 409, "Rejected.StateModifiedFailed"),
     ("KMS.9015", 403, "Rejected.ServiceFrozen"),
     ("KMS.9020", 400, "InvalidParameter"),
+    ("KMS.9023", 400, "InvalidImportToken"),
+    ("KMS.9028", 400, "InvalidCiphertext"),
     ("KMS.9040", 401, "SignatureDoesNotMatch"),
     ("KMS.9041", 401, "InvalidAccessKeyId.NotFound"),
     ("KMS.9042", 403, "Forbidden.AccessKey"),
@@ -42,6 +45,7 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("aliasName", "KMS.0103", "AliasName cannot be empty"),
     ("digest", "KMS.0104", "Digest cannot be empty"),
     ("keyVersionId", "KMS.0105", "KeyVersionId cannot be empty"),
+    ("sign algorithm", "KMS.0106", "Sign algorithm cannot be empty"),
     ("plaintext", "KMS.0107", "Plaintext can notbe empty"),
     ("ciphertextBlob", "KMS.0108", "Ciphertextblob cannot be empty"),
     ("sourceCmkUuid", "KMS.0110", "Asymmetric encrypt need sourceuuid"),
@@ -58,12 +62,14 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("pendingWindowInDays", "KMS.0122", "Pendingwindowindays cannot be empty"),
     ("importToken", "KMS.0123", "Token cannot be empty"),
     ("encryptedKeyMaterial", "KMS.0124", "Encryptenkeymeterial cannot be empty"),
+    ("algorithm", "KMS.0114", "Algorithm cannot be empty"),
     ("value", "KMS.0125", "Sign value cannot be empty"),
     ("keySpec", "KMS.0126", "Keyspec cannot be empty"),
 ];
 
 /// The code of a field that is missing or empty.
-pub fn missing(field: &str) -> &'static str {
+pub fn missing(field: &str, spec: &Spec) -> &'static str {
+    let field = if field == "algorithm" && signs(spec) { "sign algorithm" } else { field };
     MISSING.iter().find(|(name, ..)| *name == field).map_or("KMS.0101", |(_, code, _)| code)
 }
 
@@ -99,8 +105,11 @@ pub fn absent(field: &Field, spec: &Spec) -> Option<&'static str> {
         "keyVersionId" => return Some("KMS.9002"),
         // Every operation understands it, also those to which it makes no difference.
         "instanceId" => return (spec.audience == Audience::Tenant || field.required).then_some("KMS.9005"),
+        // It does not name its key.
+        "ciphertextBlob" if spec.name == "asymmetricDecrypt" => "KMS.9028",
         "cmkUuid" | "destinationCmkUuid" | "sourceCmkUuid" | "ciphertextBlob" | "resourceIds" => "KMS.9001",
         "sourceKeyVersionId" => "KMS.9002",
+        "importToken" => "KMS.9023",
         "aliasName" if spec.name.starts_with("create") => return None,
         "aliasName" => "KMS.9003",
         "accessPointId" | "accessKey" | "eventId" => "KMS.9005",
@@ -121,10 +130,12 @@ pub fn by_state(spec: &Spec, field: &str) -> [&'static str; 3] {
         // It reads, but needs material to check what it reads.
         ("getDataKey", _) => [OK, OK, "KMS.9012"],
         _ if spec.access == Access::Read => [OK, OK, OK],
-        (_, RateClass::Symmetric | RateClass::Integrity) => ["KMS.9010", "KMS.9011", "KMS.9012"],
-        ("updateRotationPolicy", _) => ["KMS.9010", "KMS.9011", "KMS.9012"],
+        (_, RateClass::Symmetric | RateClass::Asymmetric | RateClass::Integrity) => {
+            ["KMS.9010", "KMS.9011", "KMS.9012"]
+        }
+        ("createKeyVersion" | "updateRotationPolicy", _) => ["KMS.9010", "KMS.9011", "KMS.9012"],
         ("enableKey" | "disableKey", _) => [OK, "KMS.9013", "KMS.9013"],
-        ("createAlias", _) => [OK, "KMS.9013", OK],
+        ("createAlias" | "importKeyMaterial", _) => [OK, "KMS.9013", OK],
         ("updateKeyDescription" | "tagResources" | "untagResources", _) => [OK, "KMS.9011", OK],
         ("updateAlias", _) if field == "cmkUuid" => [OK, "KMS.9011", OK],
         // deleteAlias and whatever the table does not name.
@@ -134,8 +145,10 @@ pub fn by_state(spec: &Spec, field: &str) -> [&'static str; 3] {
 
 /// Whether an operation needs a service that runs: it makes a key there, or works with one (1, 4.2).
 pub fn needs_running(spec: &Spec, has_key: bool) -> bool {
-    let works = matches!(spec.rate, RateClass::Symmetric | RateClass::Integrity);
-    spec.access == Access::Write && (spec.rate == RateClass::KeyCreate || works && has_key)
+    let works = matches!(spec.rate, RateClass::Symmetric | RateClass::Asymmetric | RateClass::Integrity)
+        || ["getParametersForImport", "importKeyMaterial"].contains(&spec.name);
+    let makes = spec.rate == RateClass::KeyCreate || spec.name == "createKeyVersion";
+    spec.access == Access::Write && (makes || works && has_key)
 }
 
 /// What is wrong with an answer, if it was to be refused with this code: status, headers, every field of the envelope

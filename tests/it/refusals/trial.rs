@@ -261,17 +261,22 @@ impl<'a> Trial<'a> {
             if field.required {
                 let mut body = self.body.clone();
                 body.remove(&field.name);
-                self.refuse_body(&field.name, "missing", missing(&field.name), &body);
+                self.refuse_body(&field.name, "missing", missing(&field.name, self.row.spec), &body);
                 if self.row.spec.access == Access::Read {
                     let message = self.caller.get(&self.path, &body);
-                    self.refuse(&field.name, "missing in a query", missing(&field.name), &message);
+                    self.refuse(
+                        &field.name,
+                        "missing in a query",
+                        missing(&field.name, self.row.spec),
+                        &message,
+                    );
                 }
                 let body = self.with(&field.name, Value::Null);
-                self.refuse_body(&field.name, "null", missing(&field.name), &body);
+                self.refuse_body(&field.name, "null", missing(&field.name, self.row.spec), &body);
             }
             if !may_be_empty(field) {
                 let body = self.with(&field.name, json!(""));
-                self.refuse_body(&field.name, "empty", missing(&field.name), &body);
+                self.refuse_body(&field.name, "empty", missing(&field.name, self.row.spec), &body);
             }
             for (why, value) in wrong(&field.schema) {
                 let body = self.with(&field.name, flat_value(value, field, self.plane()));

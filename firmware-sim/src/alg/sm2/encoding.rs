@@ -4,13 +4,17 @@
 use sm2::PublicKey;
 use sm2::dsa::{DerSignature, Signature};
 use sm2::elliptic_curve::sec1::ToSec1Point;
-use sm2::pkcs8::der::{Decode, Encode};
+use sm2::pkcs8::der::asn1::{OctetStringRef, UintRef};
+use sm2::pkcs8::der::{self, Decode, Reader, SliceReader};
 use sm2::pkcs8::{DecodePublicKey, EncodePublicKey};
-use sm2::pke::{Cipher, Mode};
 
-use super::{CIPHERTEXT_BYTES_MAX, PUBLIC_BYTES, SIGNATURE_BYTES, UNCOMPRESSED};
+use super::{CIPHERTEXT_BYTES_MAX, OVERHEAD_BYTES, PUBLIC_BYTES, SIGNATURE_BYTES, UNCOMPRESSED};
 use crate::alg::Forged;
-use crate::fault::Fault;
+
+/// How much longer DER is than C1 ‖ C3 ‖ C2 at most, for C2 of up to 127 bytes; a few bytes of length more for longer ones.
+pub(super) const DER_BYTES: usize = 12;
+
+const FIELD_BYTES: usize = 32;
 
 /// DER `SEQUENCE { r, s }`.
 pub(crate) fn encode_signature(signature: &[u8; SIGNATURE_BYTES]) -> Vec<u8> {
@@ -27,20 +31,32 @@ pub(crate) fn decode_signature(bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Fo
     Ok(Signature::try_from(signature).map_err(|_| Forged)?.to_bytes().into())
 }
 
-/// DER `SEQUENCE { x, y, hash, cipher }` of C1 ‖ C3 ‖ C2.
-pub(crate) fn encode_ciphertext(raw: &[u8]) -> Result<Vec<u8>, Fault> {
-    let cipher: Cipher<'_> = Cipher::from_slice(raw, Mode::C1C3C2).map_err(|_| Fault::InvalidCiphertext)?;
-    cipher.to_der().map_err(|_| Fault::InvalidCiphertext)
+/// Reads a ciphertext in DER, `SEQUENCE { x, y, hash, cipher }`, or as C1 ‖ C3 ‖ C2, and answers the latter. Whether C1 is a
+/// point is left open: looking at that costs more than everything here, and must be done for what is no ciphertext too.
+pub(crate) fn decode_ciphertext(bytes: &[u8]) -> Result<Vec<u8>, Forged> {
+    let raw = if bytes.first() == Some(&UNCOMPRESSED) { bytes.to_vec() } else { from_der(bytes)? };
+    if raw.len() <= CIPHERTEXT_BYTES_MAX { Ok(raw) } else { Err(Forged) }
 }
 
-/// Reads a ciphertext in DER or as C1 ‖ C3 ‖ C2, and answers the latter.
-pub(crate) fn decode_ciphertext(bytes: &[u8]) -> Result<Vec<u8>, Forged> {
-    if bytes.first() == Some(&UNCOMPRESSED) {
-        return if bytes.len() <= CIPHERTEXT_BYTES_MAX { Ok(bytes.to_vec()) } else { Err(Forged) };
+fn from_der(bytes: &[u8]) -> Result<Vec<u8>, Forged> {
+    let mut reader = SliceReader::new(bytes).map_err(|_| Forged)?;
+    let parts = reader.sequence(|parts| {
+        let (x, y) = (UintRef::decode(parts)?, UintRef::decode(parts)?);
+        let (c3, c2) = (<&OctetStringRef>::decode(parts)?, <&OctetStringRef>::decode(parts)?);
+        Ok::<_, der::Error>((x.as_bytes(), y.as_bytes(), c3.as_bytes(), c2.as_bytes()))
+    });
+    let (x, y, c3, c2) = parts.map_err(|_| Forged)?;
+    reader.finish().map_err(|_| Forged)?;
+    if x.len() > FIELD_BYTES || y.len() > FIELD_BYTES || c3.len() != OVERHEAD_BYTES - PUBLIC_BYTES {
+        return Err(Forged);
     }
-    let cipher: Cipher<'_> = Cipher::from_der(bytes).map_err(|_| Forged)?;
-    let raw = cipher.to_vec(Mode::C1C3C2, false).map_err(|_| Forged)?;
-    if raw.len() <= CIPHERTEXT_BYTES_MAX { Ok(raw) } else { Err(Forged) }
+    let mut raw = vec![0; OVERHEAD_BYTES + c2.len()];
+    raw[0] = UNCOMPRESSED;
+    raw[1 + FIELD_BYTES - x.len()..][..x.len()].copy_from_slice(x);
+    raw[PUBLIC_BYTES - y.len()..][..y.len()].copy_from_slice(y);
+    raw[PUBLIC_BYTES..OVERHEAD_BYTES].copy_from_slice(c3);
+    raw[OVERHEAD_BYTES..].copy_from_slice(c2);
+    Ok(raw)
 }
 
 /// SubjectPublicKeyInfo in DER.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Counted, key, rounds};
-use crate::alg::sm2::{OVERHEAD_BYTES, PUBLIC_BYTES, encode_ciphertext, encrypt};
+use crate::alg::sm2::{OVERHEAD_BYTES, PUBLIC_BYTES, encrypt, encrypt_encoded};
 use crate::entropy::Entropy as _;
 
 /// The prime of the curve.
@@ -120,8 +120,9 @@ fn altered(random: &Counted, raw: &[u8], der: &[u8]) -> Vec<u8> {
 fn malformed_sm2_ciphertexts_neither_open_nor_panic() {
     let (key, random) = (key(), Counted::default());
     let made = |bytes: usize| {
-        let raw = encrypt(&key.public(), &vec![0x5c; bytes], &random).expect("a ciphertext");
-        let der = encode_ciphertext(&raw).expect("its other form");
+        let plaintext = vec![0x5c; bytes];
+        let raw = encrypt(&key.public(), &plaintext, &random).expect("a ciphertext");
+        let der = encrypt_encoded(&key.public(), &plaintext, &random).expect("one of the other form");
         for form in [&raw, &der] {
             assert_eq!(**key.decrypt_encoded(form).expect("a right one opens"), vec![0x5c; bytes]);
         }
