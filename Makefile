@@ -20,7 +20,7 @@ FIGURES = faults:: recovery:: full_disk:: bit_rot:: canaries:: hygiene:: contain
 MACHINE_FIGURES = self_test:: key_pairs:: vectors:: trials::
 figures:
 	@log=$$(mktemp); cargo test --locked --test it -- --nocapture --test-threads=2 $(FIGURES) >$$log 2>&1; code=$$?; \
-	cargo test --locked -p firmware-sim -- --nocapture $(MACHINE_FIGURES) >>$$log 2>&1 || code=$$?; \
+	cargo test --locked -p firmware-sim --lib --test it -- --nocapture $(MACHINE_FIGURES) >>$$log 2>&1 || code=$$?; \
 	grep -aE '^figure |^skipped|^no small disk|^not locked|panicked at|\.\.\. FAILED$$|^error' $$log; rm -f $$log; exit $$code
 
 # Format, lints, licences and sources; no tests.
