@@ -494,12 +494,11 @@ fn spec_usage_level_and_origin_must_fit_together() {
         (json!({"keySpec": "SM4", "keyUsage": "Sign/Verify"}), "KMS.9027"),
         (json!({"keySpec": "SM4", "protectionLevel": "SOFTWARE"}), "KMS.9026"),
         (json!({"keySpec": "SM2", "protectionLevel": 1}), "KMS.9026"),
-        (json!({"keySpec": "SM2", "keyUsage": "SIGN/VERIFY"}), "KMS.9027"),
-        (json!({"keySpec": "EC_SM2"}), "KMS.9027"),
-        (json!({"keySpec": "RSA_2048"}), "KMS.9027"),
-        (json!({"keySpec": "RSA2048", "keyUsage": "SIGN/VERIFY"}), "KMS.9027"),
-        (json!({"origin": "External"}), "KMS.9025"),
-        (json!({"origin": "external", "keySpec": "SM4"}), "KMS.9025"),
+        (json!({"keySpec": "RSA2048", "enableAutomaticRotation": true, "rotationInterval": "7"}), "KMS.9027"),
+        (json!({"keySpec": "EC_SM2", "enableAutomaticRotation": true, "rotationInterval": "7"}), "KMS.9027"),
+        (json!({"keySpec": "RSA_2048", "origin": "External"}), "KMS.9025"),
+        (json!({"keySpec": "SM2", "origin": "external"}), "KMS.9025"),
+        (json!({"origin": "External", "enableAutomaticRotation": true, "rotationInterval": "7"}), "KMS.9025"),
     ] {
         ledger.refuse_on_both(CREATE, &body, code);
     }
