@@ -211,6 +211,7 @@ fn public_keys_come_as_der_or_pem() {
             pem.clone(),
             pem.trim().to_owned(),
             format!("\n{}\n", pem.replace('\n', "\r\n")),
+            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", recipient.public()),
         ];
         if algorithm == SM2PKE {
             let compressed = "ec -in private.pem -pubout -conv_form compressed -outform DER -out compressed";
@@ -251,6 +252,8 @@ fn public_keys_of_another_kind_or_off_the_curve_are_refused() {
     let admin = service.admin();
     let known = data_key(&admin, &key(&admin, "AES_256"), 16)["ciphertextBlob"].clone();
     let (rsa, sm2) = (Recipient::rsa(2048), Recipient::sm2());
+    rsa.openssl("pkey -in private.pem -pubout -out public.pem");
+    let pem = String::from_utf8(rsa.file("public.pem")).unwrap();
     rsa.openssl("rsa -in private.pem -RSAPublicKey_out -out pkcs1.pem");
     let modulus = rsa.file("public.der")[33..289].to_vec();
     assert_eq!(rsa_public(&modulus, &[1, 0, 1]), rsa.file("public.der"), "the numbers are where they are");
@@ -280,6 +283,9 @@ fn public_keys_of_another_kind_or_off_the_curve_are_refused() {
         ("no bytes of meaning", vec![0x55; 294]),
         ("the form of PKCS#1", rsa.file("pkcs1.pem")),
         ("a private key", rsa.file("private.pem")),
+        ("PEM without an end", pem[..200].as_bytes().to_vec()),
+        ("PEM of no Base64", pem.replace('M', "*").into_bytes()),
+        ("another label", pem.replace("PUBLIC KEY", "CERTIFICATE").into_bytes()),
         ("an SM2 key", point.clone()),
     ];
     let sm2_keys = [
