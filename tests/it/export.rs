@@ -283,7 +283,7 @@ fn public_keys_of_another_kind_or_off_the_curve_are_refused() {
         ("no bytes of meaning", vec![0x55; 294]),
         ("the form of PKCS#1", rsa.file("pkcs1.pem")),
         ("a private key", rsa.file("private.pem")),
-        ("PEM without an end", pem[..200].as_bytes().to_vec()),
+        ("PEM without an end", pem.as_bytes()[..200].to_vec()),
         ("PEM of no Base64", pem.replace('M', "*").into_bytes()),
         ("another label", pem.replace("PUBLIC KEY", "CERTIFICATE").into_bytes()),
         ("an SM2 key", point.clone()),
