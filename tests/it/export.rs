@@ -16,9 +16,6 @@ const OAEP_SHA_256: &str = "RSAES_OAEP_SHA_256";
 const OAEP_SHA_1: &str = "RSAES_OAEP_SHA_1";
 const SM2PKE: &str = "SM2PKE";
 
-/// The public key of somebody on the curve of SM2.
-pub const SM2_PUBLIC_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEHryK1xyIJrb185R0/Yq7kZibvj1yUsmVvbre8uXLgkbEH3GApP2npvLFepW7hTewDUpNClTtOC+NwkdxhTbAKQ==";
-
 /// Whoever a data key is exported to: a folder with the pair in `private.pem` and `public.der`.
 struct Recipient {
     folder: TempDir,
@@ -80,6 +77,16 @@ impl Recipient {
         self.openssl(&format!("pkeyutl -decrypt -inkey private.pem -in exported -out opened{how}"));
         self.file("opened")
     }
+}
+
+/// The body with a recipient who is always there: somebody on the curve of SM2.
+pub fn for_somebody(mut body: Value) -> Value {
+    let public = "MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEHryK1xyIJrb185R0/Yq7kZibvj1yUsmVvbre8uXLgkbEH3GApP2npvLFepW7hTew\
+                  DUpNClTtOC+NwkdxhTbAKQ==";
+    body["publicKeyBlob"] = public.into();
+    body["wrappingKeySpec"] = "Ctyun_SM2".into();
+    body["wrappingAlgorithm"] = SM2PKE.into();
+    body
 }
 
 fn key(admin: &OpenApi, spec: &str) -> Value {
@@ -204,6 +211,7 @@ fn public_keys_come_as_der_or_pem() {
             pem.clone(),
             pem.trim().to_owned(),
             format!("\n{}\n", pem.replace('\n', "\r\n")),
+            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", recipient.public()),
         ];
         if algorithm == SM2PKE {
             let compressed = "ec -in private.pem -pubout -conv_form compressed -outform DER -out compressed";
@@ -244,6 +252,8 @@ fn public_keys_of_another_kind_or_off_the_curve_are_refused() {
     let admin = service.admin();
     let known = data_key(&admin, &key(&admin, "AES_256"), 16)["ciphertextBlob"].clone();
     let (rsa, sm2) = (Recipient::rsa(2048), Recipient::sm2());
+    rsa.openssl("pkey -in private.pem -pubout -out public.pem");
+    let pem = String::from_utf8(rsa.file("public.pem")).unwrap();
     rsa.openssl("rsa -in private.pem -RSAPublicKey_out -out pkcs1.pem");
     let modulus = rsa.file("public.der")[33..289].to_vec();
     assert_eq!(rsa_public(&modulus, &[1, 0, 1]), rsa.file("public.der"), "the numbers are where they are");
@@ -273,6 +283,9 @@ fn public_keys_of_another_kind_or_off_the_curve_are_refused() {
         ("no bytes of meaning", vec![0x55; 294]),
         ("the form of PKCS#1", rsa.file("pkcs1.pem")),
         ("a private key", rsa.file("private.pem")),
+        ("PEM without an end", pem.as_bytes()[..200].to_vec()),
+        ("PEM of no Base64", pem.replace('M', "*").into_bytes()),
+        ("another label", pem.replace("PUBLIC KEY", "CERTIFICATE").into_bytes()),
         ("an SM2 key", point.clone()),
     ];
     let sm2_keys = [

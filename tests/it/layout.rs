@@ -82,7 +82,9 @@ impl Source {
 
     /// Whether it is compiled for tests only.
     fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.ends_with("/vectors.rs")
+        ["/tests", "/vectors", "/trials"]
+            .iter()
+            .any(|name| self.path.contains(&format!("{name}.rs")) || self.path.contains(&format!("{name}/")))
     }
 
     /// Whether `super::` in it, outside its tests, is the root of the crate.

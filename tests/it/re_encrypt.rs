@@ -1,5 +1,7 @@
 //! Ciphertexts encrypted anew, and data keys described, without anybody seeing a plaintext.
 
+use std::fs;
+
 use serde_json::{Value, json};
 use yaoku::model::key::KeyState;
 
@@ -309,5 +311,63 @@ fn keys_that_wait_are_not_changed_and_not_used() {
             "no key is tagged when one of them may not be, and untagging took it back"
         );
         admin.ok("/keyName/updateAlias", json!({"cmkUuid": other, "aliasName": "alias/moves"}));
+    }
+}
+
+/// A ciphertext of a key pair, made by openssl, moves to a symmetric key; it does not name its key, so the call does.
+#[test]
+fn a_ciphertext_of_a_key_pair_moves_to_a_symmetric_key() {
+    let service = Service::start();
+    let admin = service.admin();
+    let destination = admin.ok(CREATE, json!({"keySpec": "Ctyun_SM4"}))["cmkUuid"].clone();
+    let folder = crate::kit::temporary();
+    let file = |name: &str| folder.path().join(name);
+    for (spec, algorithm, how) in [
+        ("RSA_2048", "RSAES_OAEP_SHA_256", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256"),
+        ("RSA_2048", "RSAES_OAEP_SHA_1", "-pkeyopt rsa_padding_mode:oaep"),
+        ("Ctyun_SM2", "SM2PKE", ""),
+    ] {
+        let source = admin.ok(CREATE, json!({"keySpec": spec}))["cmkUuid"].clone();
+        let version = admin.ok("/versionControl/listKeyVersions", json!({"cmkUuid": source}));
+        let version = &version["keyVersions"][0]["keyVersionId"];
+        let named = json!({"cmkUuid": source, "keyVersionId": version});
+        let public = admin.ok("/asymmetric/getPublicKey", named)["publicKey"].clone();
+        fs::write(file("public.pem"), public.as_str().unwrap()).unwrap();
+        fs::write(file("plaintext"), "搬家").unwrap();
+        let mut openssl = std::process::Command::new("openssl");
+        openssl.current_dir(folder.path()).args(["pkeyutl", "-encrypt", "-pubin", "-inkey", "public.pem"]);
+        openssl.args(["-in", "plaintext", "-out", "sealed"]).args(how.split_ascii_whitespace());
+        assert!(openssl.status().expect("these tests need openssl 3 in the PATH").success());
+        let sealed = fs::read(file("sealed")).unwrap();
+        let body = json!({
+            "ciphertextBlob": base64(&sealed), "sourceCmkUuid": source, "sourceKeyVersionId": version,
+            "sourceEncryptionAlgorithm": algorithm, "destinationCmkUuid": destination,
+            "destinationEncryptionContext": "{\"a\":\"1\"}",
+        });
+        let with = |name: &str, value: Value| {
+            let mut body = body.clone();
+            body[name] = value;
+            body
+        };
+        for (plane, call) in service.planes() {
+            let moved = call(PATH, body.clone()).result();
+            assert_eq!(moved["cmkUuid"], destination, "{plane}");
+            assert_eq!(text_of(&opened(&admin, &moved["ciphertextBlob"], json!({"a": "1"}))), "搬家");
+            let mut damaged = sealed.clone();
+            *damaged.last_mut().unwrap() ^= 1;
+            let other = if spec == "RSA_2048" { "SM2PKE" } else { "RSAES_OAEP_SHA_1" };
+            for (what, wrong, code) in [
+                ("damaged", with("ciphertextBlob", base64(damaged).into()), "KMS.9028"),
+                ("no source", with("sourceCmkUuid", Value::Null), "KMS.0110"),
+                ("no version", with("sourceKeyVersionId", Value::Null), "KMS.0111"),
+                ("no algorithm", with("sourceEncryptionAlgorithm", Value::Null), "KMS.0114"),
+                ("another version", with("sourceKeyVersionId", new_id().into()), "KMS.9002"),
+                ("another algorithm", with("sourceEncryptionAlgorithm", other.into()), "KMS.9027"),
+                ("a symmetric source", with("sourceCmkUuid", destination.clone()), "KMS.9027"),
+                ("to a key pair", with("destinationCmkUuid", source.clone()), "KMS.9027"),
+            ] {
+                assert_eq!(call(PATH, wrong).code(), code, "{plane} {spec}: {what}");
+            }
+        }
     }
 }

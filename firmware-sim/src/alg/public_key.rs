@@ -1,18 +1,21 @@
 //! The form in which public keys come from outside: SubjectPublicKeyInfo, RFC 5280 section 4.1, in DER or as PEM (RFC 7468
-//! section 13).
+//! section 13). Lines of PEM may have any length: not everybody breaks them after 64 characters.
 
-use sm2::pkcs8::Document;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::alg::Forged;
 
-const PEM_LABEL: &str = "PUBLIC KEY";
+const BEGIN: &[u8] = b"-----BEGIN PUBLIC KEY-----";
+const END: &[u8] = b"-----END PUBLIC KEY-----";
 
 /// The DER of a key in either form; what is inside is not looked at.
 pub(crate) fn der(bytes: &[u8]) -> Result<Vec<u8>, Forged> {
-    if !bytes.trim_ascii_start().starts_with(b"-----") {
+    let text = bytes.trim_ascii();
+    if !text.starts_with(b"-----") {
         return Ok(bytes.to_vec());
     }
-    let text = str::from_utf8(bytes.trim_ascii()).map_err(|_| Forged)?;
-    let (label, document) = Document::from_pem(text).map_err(|_| Forged)?;
-    if label == PEM_LABEL { Ok(document.into_vec()) } else { Err(Forged) }
+    let body = text.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END)).ok_or(Forged)?;
+    let body: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(body).map_err(|_| Forged)
 }

@@ -2,7 +2,7 @@
 //! the project; where they are absent the tests say so and pass. `KMS_VECTORS` names another folder.
 //!
 //! Of the collection are not run, for want of an adapter: AES in CBC and CTR, key wrapping and CCM, ECDSA, PBES2 and PBKDF2,
-//! PKCS#12, certificates and requests, and Botan's encryption with SM2, which is on the curve of the draft.
+//! PKCS#12, and Botan's encryption with SM2, which is on the curve of the draft.
 
 mod rsa;
 mod sm2;

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::process::Command;
 
 use firmware_sim::{
-    Algorithm, AsymmetricDecrypt, AsymmetricEncrypt, AsymmetricSign, AsymmetricVerify, Custody, DigestSm3,
-    EncryptionScheme, Fault, GenerateKey, GetPublicKey, ImportKey, ImportScheme, KeyName, MakeSpareKey,
-    PartitionId, Purpose, SignatureScheme, TakeSpareKey, WrappedKey,
+    Algorithm, AsymmetricDecrypt, AsymmetricEncrypt, AsymmetricSign, AsymmetricVerify, Custody, Decrypt,
+    DigestSm3, EncryptionScheme, ExportDataKey, Fault, Frame, GenerateAndExportDataKey, GenerateKey,
+    GetPublicKey, ImportKey, ImportScheme, KeyName, MakeSpareKey, PartitionId, Purpose, RecipientKey,
+    SignatureScheme, TakeSpareKey, WrappedKey,
 };
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::support::{Bench, TENANT, hex};
+use crate::support::{ACCOUNT, Bench, TENANT, context, hex};
 
 const NAME: KeyName = KeyName { key: [0x51; 16], version: [0x62; 16] };
 const MESSAGE: &[u8] = b"what is signed here is the digest of this text";
@@ -230,6 +231,47 @@ fn keys_fix_their_algorithm_and_their_purpose() {
         }
     }
     println!("figure algorithms_confused {accepted} accepted");
+}
+
+/// The owner of the public key is a pair of the machine here; only the private half opens what is exported.
+#[test]
+fn exported_data_keys_are_for_the_recipient_and_within_bounds() {
+    let bench = Bench::new();
+    let key = bench.key(Algorithm::Aes256);
+    for scheme in [EncryptionScheme::OaepSha256, EncryptionScheme::OaepSha1, EncryptionScheme::Sm2] {
+        let (pair, folder) = pair(&bench, scheme.algorithm(), Purpose::Decrypt);
+        let recipient = || RecipientKey::parse(&read(folder.path(), "public.der")).expect("a public key");
+        assert_eq!(recipient().algorithm(), scheme.algorithm());
+        let export = |bytes: usize, scheme| {
+            let frame = Frame::parse(&bench.encrypt(&key, &vec![0x6b; bytes])).expect("a frame");
+            let opened = Decrypt { key: key.clone(), account: ACCOUNT.into(), context: context(), frame };
+            bench.machine.run(TENANT, ExportDataKey { opened, recipient: recipient(), scheme })
+        };
+        let most = scheme.plaintext_bytes_max();
+        for bytes in [1, 16, 32, most] {
+            let ciphertext = export(bytes, scheme).expect("an exported data key");
+            let command = AsymmetricDecrypt { key: pair.clone(), scheme, ciphertext };
+            let opened = bench.machine.run(TENANT, command).expect("the data key");
+            assert_eq!(opened.as_bytes(), vec![0x6b; bytes], "{scheme:?}");
+        }
+        assert!(matches!(export(most + 1, scheme), Err(Fault::TooLongToExport)));
+        let other =
+            if scheme == EncryptionScheme::Sm2 { EncryptionScheme::OaepSha1 } else { EncryptionScheme::Sm2 };
+        assert!(matches!(export(16, other), Err(Fault::WrongAlgorithm)), "{scheme:?}");
+        let make = |length| {
+            let (account, context) = (ACCOUNT.into(), context());
+            let (key, recipient) = (key.clone(), recipient());
+            let command = GenerateAndExportDataKey { key, account, context, length, recipient, scheme };
+            bench.machine.run(TENANT, command)
+        };
+        let (frame, ciphertext) = make(16).expect("a data key");
+        let command = AsymmetricDecrypt { key: pair.clone(), scheme, ciphertext };
+        let opened = bench.machine.run(TENANT, command).expect("the data key");
+        assert_eq!(opened.as_bytes(), bench.decrypt(&key, &frame).expect("the data key").as_bytes());
+        for length in [0, 1025, most + 1] {
+            assert!(matches!(make(length), Err(Fault::Limit(_))), "{scheme:?} {length}");
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::scanner::{FORMS, Scanner};
-use crate::export::SM2_PUBLIC_KEY;
+use crate::export::for_somebody;
 use crate::kit::{OpenApi, Service, base64, temporary};
 use crate::ledger::figure;
 use crate::program::walk;
@@ -109,14 +109,9 @@ fn no_private_key_is_found_where_it_does_not_belong() {
     }
     // A data key that leaves encrypted only, and comes back to whoever may decrypt it.
     let key = admin.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
-    let recipient = json!({"publicKeyBlob": SM2_PUBLIC_KEY, "wrappingKeySpec": "Ctyun_SM2", "wrappingAlgorithm": "SM2PKE"});
-    let with = |name: &str, value: &Value| {
-        let mut body = recipient.clone();
-        body[name] = value.clone();
-        body
-    };
-    let made = admin.ok("/keyCompute/generateAndExportDataKey", with("cmkUuid", &key));
-    let again = admin.ok("/keyCompute/exportDataKey", with("ciphertextBlob", &made["ciphertextBlob"]));
+    let made = admin.ok("/keyCompute/generateAndExportDataKey", for_somebody(json!({"cmkUuid": key})));
+    let again = admin
+        .ok("/keyCompute/exportDataKey", for_somebody(json!({"ciphertextBlob": made["ciphertextBlob"]})));
     places.push(("answers of exports".into(), format!("{made}{again}").into_bytes()));
     let opened = admin.ok("/keyCompute/decrypt", json!({"ciphertextBlob": made["ciphertextBlob"]}));
     secrets.push(("an exported data key".into(), crate::kit::unbase64(&opened["plaintext"])));

@@ -17,6 +17,7 @@ use yaoku::model::key::Key;
 use yaoku::model::principal::Audience;
 use yaoku::model::record::{List, Record};
 
+use crate::export::for_somebody;
 use crate::kit::{OpenApi, Service, base64, new_id, poll};
 use crate::material::{DELETE, IMPORT, Way, asked, external};
 
@@ -151,8 +152,8 @@ impl Tenant {
             | "generateDataKeyWithoutPlaintext" => key,
             "encrypt" => json!({"cmkUuid": self.key, "plaintext": base64("text")}),
             "decrypt" | "getDataKey" => json!({"ciphertextBlob": self.ciphertext}),
-            "exportDataKey" => recipient(json!({"ciphertextBlob": self.ciphertext})),
-            "generateAndExportDataKey" => recipient(key),
+            "exportDataKey" => for_somebody(json!({"ciphertextBlob": self.ciphertext})),
+            "generateAndExportDataKey" => for_somebody(key),
             "reEncrypt" => json!({"ciphertextBlob": self.ciphertext, "destinationCmkUuid": self.other}),
             "hmaccompute" => json!({"cmkUuid": self.key, "input": "text"}),
             "messageDigest" => json!({"input": "text"}),
@@ -293,14 +294,6 @@ impl Tenant {
     fn account_id(&self) -> AccountId {
         serde_json::from_value(self.account["accountId"].clone()).unwrap()
     }
-}
-
-/// The body with somebody whom a data key is exported to.
-fn recipient(mut body: Value) -> Value {
-    body["publicKeyBlob"] = crate::export::SM2_PUBLIC_KEY.into();
-    body["wrappingKeySpec"] = "Ctyun_SM2".into();
-    body["wrappingAlgorithm"] = "SM2PKE".into();
-    body
 }
 
 fn all<R: Record>(app: &App, list: &List) -> Vec<R> {

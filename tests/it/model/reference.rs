@@ -154,6 +154,8 @@ impl Model {
             "decrypt" => self.decrypt(by, body, result),
             "generateDataKey" => self.generate_data_key(by, body, result, true),
             "generateDataKeyWithoutPlaintext" => self.generate_data_key(by, body, result, false),
+            "generateAndExportDataKey" => self.generate_and_export(by, body, result),
+            "exportDataKey" => self.export(by, body, result),
             "reEncrypt" => self.re_encrypt(by, body, result),
             "getDataKey" => self.get_data_key(by, body),
             "hmaccompute" => self.hmac(by, body, result),

@@ -189,6 +189,12 @@ pub enum Step {
         context: Option<&'static str>,
         shown: bool,
     },
+    GenerateAndExport {
+        key: KeyName,
+        bytes: Option<u64>,
+        context: Option<&'static str>,
+    },
+    Export(Which, Fate),
     /// To a key, or to the newest version of the one that made it.
     ReEncrypt {
         sealed: Which,

@@ -1,7 +1,9 @@
 //! SM2: the example of GM/T 0003.5, Botan, Tongsuo. Botan's vectors of encryption, and most of its signatures, are on other
 //! curves than the recommended one or with SHA-256: they fit no adapter.
 
-use sm2::pkcs8::DecodePrivateKey;
+use sm2::pkcs8::der::asn1::AnyRef;
+use sm2::pkcs8::der::{Decode, Encode};
+use sm2::pkcs8::{DecodePrivateKey, Document};
 
 use super::{Count, bytes, groups, hex, json, read, value};
 use crate::alg::public_key;
@@ -116,7 +118,7 @@ fn tongsuo_sm2() {
     count.finish("tongsuo_sm2", 8);
 }
 
-/// A public key beside its private half. Certificates and requests have no adapter here.
+/// A public key beside its private half.
 #[test]
 fn tongsuo_public_key() {
     let files = ["tongsuo/certs/sm2pub.key", "tongsuo/certs/sm2.key"].map(read);
@@ -128,4 +130,48 @@ fn tongsuo_public_key() {
     count.add(encode_public(&point) == der, || "the same form again".into());
     count.add(private(&number).public() == point, || "its private half".into());
     count.finish("tongsuo_sm2_public_key", 2);
+}
+
+/// What is signed, by which key a certificate or a request is for, and its signature.
+fn signed(file: &str) -> Option<(Vec<u8>, [u8; 65], [u8; 64])> {
+    let text = read(&format!("tongsuo/certs/{file}"))?;
+    // The first of several.
+    let pem = &text[text.find("-----BEGIN").expect("PEM")..];
+    let end = pem.find("-----END").and_then(|end| pem[end..].find('\n').map(|more| end + more));
+    let (_, document) = Document::from_pem(&pem[..end.expect("the last line")]).expect("PEM");
+    let parts: Vec<AnyRef<'_>> = Decode::from_der(document.as_bytes()).expect("a sequence");
+    let [content, _, signature] = parts.try_into().expect("what is signed, how, and a signature");
+    let content = content.to_der().expect("the form that it has");
+    // The curve, then the point; some name the curve also where others name the kind of key.
+    let head = hex("2a811ccf5501822d034200");
+    let at = content.windows(head.len()).position(|part| part == head).expect("a public key") + head.len();
+    let public = content[at..at + 65].try_into().expect("65 bytes");
+    // A string of bits: the first byte counts those that are not used.
+    let signature = decode_signature(&signature.value()[1..]).expect("DER of two numbers");
+    Some((content, public, signature))
+}
+
+/// Certificates and a request under the default identity, those that sign without Z, which must be refused, and others' keys.
+#[test]
+fn tongsuo_certificates() {
+    let mut count = Count::default();
+    for (file, issuer, genuine) in [
+        ("sm2-root-cert.pem", "sm2-root-cert.pem", true),
+        ("sm2-cert.pem", "sm2-root-cert.pem", true),
+        ("sm2-first-crt.pem", "sm2-root-cert.pem", true),
+        ("sm2-leaf.crt", "sm2-chain-ca.crt", true),
+        ("sm2-csr.pem", "sm2-csr.pem", true),
+        ("sm2-noza-root-cert.pem", "sm2-noza-root-cert.pem", false),
+        ("sm2-noza-cert.pem", "sm2-noza-root-cert.pem", false),
+        ("sm2-noza-csr.pem", "sm2-noza-csr.pem", false),
+        ("sm2-leaf.crt", "sm2-leaf.crt", false),
+        ("sm2-cert.pem", "sm2-cert.pem", false),
+    ] {
+        let (Some((content, _, signature)), Some((_, public, _))) = (signed(file), signed(issuer)) else {
+            return;
+        };
+        let verified = verify(&public, &content, &signature).is_ok();
+        count.add(verified == genuine, || format!("{file} by {issuer}"));
+    }
+    count.finish("tongsuo_sm2_certificates", 10);
 }

@@ -13,6 +13,9 @@ const SYMMETRIC: &[u8] = b"0064";
 const HEADER: usize = 104;
 const LEAST: usize = HEADER + 1 + 16 + 32 + 16;
 
+/// Bytes that SM2PKE takes.
+const EXPORTED_MAX: usize = 6047;
+
 /// A ciphertext that the service made.
 #[derive(Debug, Clone)]
 pub struct Sealed {
@@ -72,6 +75,28 @@ impl Model {
         }
         let plaintext = &self.secrets[secret].plaintext;
         Ok(json!({"cmkUuid": key, "keyVersionId": version, "plaintext": plaintext}))
+    }
+
+    /// As a data key that nobody has seen, for a recipient who is always there.
+    pub(super) fn generate_and_export(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
+        let mut expected = self.generate_data_key(by, body, result, false)?;
+        expected["exportedDataKey"] = self.fresh(&result["exportedDataKey"]);
+        Ok(expected)
+    }
+
+    /// Who may decrypt may hand over what fits the algorithm; the plaintext is not shown.
+    pub(super) fn export(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
+        let blob = &body["ciphertextBlob"];
+        let at = self.maker(by, blob)?;
+        if !self.keys[at].enabled {
+            return Err("KMS.9010");
+        }
+        let Sealed { key, version, secret, .. } = self.whole(blob, &body["encryptionContext"])?.clone();
+        if self.secrets[secret].bytes > EXPORTED_MAX {
+            return Err("KMS.9020");
+        }
+        let exported = self.fresh(&result["exportedDataKey"]);
+        Ok(json!({"cmkUuid": key, "keyVersionId": version, "exportedDataKey": exported, "plaintext": null}))
     }
 
     /// From whatever version made it to the newest one of the destination; the plaintext is not shown.

@@ -66,6 +66,9 @@ fn step() -> BoxedStrategy<Step> {
             .prop_map(|(key, bytes, context)| Step::Encrypt { key, bytes, context }),
         9 => (which(), fate()).prop_map(|(sealed, fate)| Step::Decrypt(sealed, fate)),
         5 => generate_data_key(),
+        2 => (key_for(Work::Symmetric), of(1..=1024u64), of(select(&CONTEXTS[..])))
+            .prop_map(|(key, bytes, context)| Step::GenerateAndExport { key, bytes, context }),
+        4 => (which(), fate()).prop_map(|(sealed, fate)| Step::Export(sealed, fate)),
         8 => (which(), fate(), weighted(0.6, key_for(Work::Symmetric)), of(select(&CONTEXTS[..])))
             .prop_map(|(sealed, fate, to, context)| Step::ReEncrypt { sealed, fate, to, context }),
         5 => (which(), fate()).prop_map(|(sealed, fate)| Step::GetDataKey(sealed, fate)),

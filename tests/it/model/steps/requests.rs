@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which, Work};
+use crate::export::for_somebody;
 use crate::kit::{base64, new_id, unbase64};
 use crate::material::{ALGORITHMS, DELETE, IMPORT, PARAMETERS, Way, asked};
 use crate::model::reference::{Key, Model, is_pair};
@@ -45,6 +46,8 @@ impl Step {
             Self::Decrypt(..) => "/keyCompute/decrypt",
             Self::GenerateDataKey { shown: true, .. } => "/keyCompute/generateDataKey",
             Self::GenerateDataKey { shown: false, .. } => "/keyCompute/generateDataKeyWithoutPlaintext",
+            Self::GenerateAndExport { .. } => "/keyCompute/generateAndExportDataKey",
+            Self::Export(..) => "/keyCompute/exportDataKey",
             Self::ReEncrypt { .. } => "/cmManage/reEncrypt",
             Self::ReEncryptAsymmetric { .. } => "/keyCompute/reEncrypt",
             Self::Sign(..) => "/asymmetric/asymmetricSign",
@@ -123,6 +126,13 @@ impl Step {
             }
             Self::GenerateDataKey { key, spec, bytes, context, shown: _ } => {
                 of(key, json!({"keySpec": spec, "numberOfBytes": bytes, "encryptionContext": context}))
+            }
+            Self::GenerateAndExport { key, bytes, context } => {
+                for_somebody(of(key, json!({"numberOfBytes": bytes, "encryptionContext": context})))
+            }
+            Self::Export(sealed, fate) => {
+                let (blob, context) = ciphertext(*sealed, *fate, by, model)?;
+                for_somebody(json!({"ciphertextBlob": blob, "encryptionContext": context}))
             }
             Self::ReEncrypt { sealed, fate, to, context } => {
                 let (blob, source) = ciphertext(*sealed, *fate, by, model)?;
