@@ -74,6 +74,7 @@ pub enum EncryptionAlgorithm {
 
 /// The public key that imported key material is wrapped to (contract section 1.1, import wrapping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("examples" = ["RSA_2048"]))]
 pub enum WrappingKeySpec {
     /// RSA with a modulus of 2048 bits.
     #[serde(rename = "RSA_2048")]
@@ -82,6 +83,7 @@ pub enum WrappingKeySpec {
 
 /// How imported key material is wrapped to an RSA key (contract section 1.1, import wrapping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("examples" = ["RSAES_OAEP_SHA_256"]))]
 pub enum ImportAlgorithm {
     /// RSA with PKCS#1 v1.5 padding.
     #[serde(rename = "RSAES_PKCS1_V1_5")]
