@@ -16,7 +16,7 @@ test:
 	cargo test --workspace --locked
 
 # The tests that print figures, and only what they print; LONG_RUN=1 make figures runs each for long.
-FIGURES = faults:: recovery:: full_disk:: bit_rot:: canaries:: hygiene:: container:: broken_settings:: kill:: power_cut:: audit_manipulation:: wrapping_key:: rotation:: import:: model:: refusals:: hardening::
+FIGURES = asymmetric:: faults:: recovery:: full_disk:: bit_rot:: canaries:: hygiene:: container:: broken_settings:: kill:: power_cut:: audit_manipulation:: wrapping_key:: rotation:: import:: model:: refusals:: hardening::
 figures:
 	@log=$$(mktemp); cargo test --locked --test it -- --nocapture --test-threads=2 $(FIGURES) >$$log 2>&1; code=$$?; \
 	grep -aE '^figure |^skipped|^no small disk|^not locked|panicked at|\.\.\. FAILED$$|^error' $$log; rm -f $$log; exit $$code

@@ -8,6 +8,7 @@ mod credentials;
 mod imports;
 mod keys;
 mod macs;
+mod pairs;
 mod tags;
 mod versions;
 
@@ -22,6 +23,8 @@ use super::steps::Caller;
 use ciphertexts::{Sealed, Secret};
 use credentials::{Credential, Status};
 use imports::Import;
+pub use pairs::is_pair;
+use pairs::{Shut, Signed};
 use tags::Tag;
 
 /// The fields of the result that are known, or the code of the refusal.
@@ -48,12 +51,13 @@ pub struct Key {
     pub account: usize,
     /// As asked for when it was made; `Ctyun_SM4` lives in the cipher machine.
     pub spec: String,
+    pub usage: String,
     description: String,
     tags: Vec<Tag>,
     created: i64,
     pub enabled: bool,
     rotation: Option<Rotation>,
-    /// Oldest first; the last one is the primary version.
+    /// Oldest first; the last one is the primary version of a symmetric key.
     pub versions: Vec<String>,
     /// When each of them was made.
     made: Vec<i64>,
@@ -79,10 +83,16 @@ pub struct Model {
     pub now: i64,
     /// Keys that a service may hold.
     pub quota: usize,
+    /// Versions of key pairs that an account may have.
+    pub cap: usize,
     pub accounts: [Account; 2],
     pub keys: Vec<Key>,
     pub sealed: Vec<Sealed>,
     secrets: Vec<Secret>,
+    pub signed: Vec<Signed>,
+    pub shut: Vec<Shut>,
+    /// Public keys by version.
+    public: BTreeMap<String, Value>,
     /// MACs by key, version and input.
     macs: BTreeMap<(String, String, String), Value>,
     tokens: BTreeMap<(usize, bool, String, String), Remembered>,
@@ -92,10 +102,12 @@ pub struct Model {
 
 impl Model {
     /// What a fresh appliance with two tenants holds.
-    pub fn new(now: i64, quota: usize, accounts: [Account; 2]) -> Self {
-        let (keys, sealed, secrets) = (Vec::new(), Vec::new(), Vec::new());
-        let (macs, tokens, chosen) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { now, quota, accounts, keys, sealed, secrets, macs, tokens, chosen }
+    pub fn new(now: i64, quota: usize, cap: usize, accounts: [Account; 2]) -> Self {
+        let (keys, sealed, secrets, signed, shut) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (public, macs, tokens, chosen) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { now, quota, cap, accounts, keys, sealed, secrets, signed, shut, public, macs, tokens, chosen }
     }
 
     /// What a call should come to; changes the model accordingly. `result` is what came, `null` for a refusal.
@@ -118,7 +130,19 @@ impl Model {
             "listAlias" => self.list_aliases(by, body, false),
             "listAliasByUuid" => self.list_aliases(by, body, true),
             "updateRotationPolicy" => self.set_rotation(by, body),
-            "listKeyVersions" => self.list_versions(by, body),
+            "createKeyVersion" => {
+                self.find(by, &body["cmkUuid"])?;
+                self.once(by, operation, body, |model| model.create_version(by, body, result))
+            }
+            "listKeyVersions" => {
+                self.learn(by, body, result);
+                self.list_versions(by, body)
+            }
+            "asymmetricSign" => self.sign(by, body, result),
+            "asymmetricVerify" => self.verify(by, body),
+            "asymmetricEncrypt" => self.asymmetric_encrypt(by, body, result),
+            "asymmetricDecrypt" => self.asymmetric_decrypt(by, body),
+            "getPublicKey" => self.public_key(by, body, result),
             "describeKeyVersion" => self.describe_version(by, body),
             "getParametersForImport" => {
                 let at = self.find(by, &body["cmkUuid"])?;
@@ -194,7 +218,7 @@ fn text(value: &Value) -> String {
 
 fn state(key: &Key) -> &'static str {
     match key.enabled {
-        _ if key.versions.is_empty() => "PendingImport",
+        _ if key.waits() => "PendingImport",
         true => "Enabled",
         false => "Disabled",
     }

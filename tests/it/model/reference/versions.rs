@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::pairs::is_pair;
 use super::{Expected, Import, Key, Model, Rotation, page, text, time};
 use crate::model::steps::Caller;
 
@@ -26,7 +27,7 @@ impl Model {
 
     /// Versions that the scheduler has made, in one account.
     pub fn rotations(&self, account: usize) -> usize {
-        let keys = self.keys.iter().filter(|key| key.account == account);
+        let keys = self.keys.iter().filter(|key| key.account == account && !is_pair(&key.spec));
         keys.map(|key| key.versions.len().saturating_sub(1)).sum()
     }
 
@@ -42,6 +43,9 @@ impl Model {
         let key = &mut self.keys[at];
         if key.import.is_some() {
             return Err("KMS.9025");
+        }
+        if is_pair(&key.spec) {
+            return Err("KMS.9027");
         }
         let same = key.rotation.as_ref().map(|rotation| rotation.interval) == interval;
         if !same {
@@ -83,6 +87,7 @@ fn versions(key: &Key) -> Vec<Value> {
     let view = |id: &String, made: i64, is_primary: bool| json!({"cmkUuid": key.id, "keyVersionId": id, "creationDate": time(made), "isPrimary": is_primary});
     let away = key.import.as_ref().filter(|_| key.versions.is_empty()).and_then(Import::version);
     let there = key.versions.iter().zip(&key.made).enumerate();
-    let there = there.map(|(number, (id, made))| view(id, *made, number + 1 == key.versions.len()));
+    let there = there
+        .map(|(number, (id, made))| view(id, *made, number + 1 == key.versions.len() && !is_pair(&key.spec)));
     away.map(|(id, made)| view(id, made, false)).into_iter().chain(there).collect()
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
+use super::{AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which, Work};
 use crate::kit::{base64, new_id, unbase64};
 use crate::material::{ALGORITHMS, DELETE, IMPORT, PARAMETERS, Way, asked};
-use crate::model::reference::{Key, Model};
+use crate::model::reference::{Key, Model, is_pair};
 
 /// Bytes of a ciphertext that name its key and version.
 const HEAD: usize = 104;
@@ -35,6 +35,7 @@ impl Step {
             Self::ListAliases { .. } => "/keyName/listAlias",
             Self::ListAliasesOfKey { .. } => "/keyName/listAliasByUuid",
             Self::SetRotation(..) => "/versionControl/updateRotationPolicy",
+            Self::CreateVersion(..) => "/versionControl/createKeyVersion",
             Self::ListVersions { .. } => "/versionControl/listKeyVersions",
             Self::DescribeVersion(..) => "/versionControl/describeKeyVersion",
             Self::ImportParameters { .. } => PARAMETERS,
@@ -45,6 +46,12 @@ impl Step {
             Self::GenerateDataKey { shown: true, .. } => "/keyCompute/generateDataKey",
             Self::GenerateDataKey { shown: false, .. } => "/keyCompute/generateDataKeyWithoutPlaintext",
             Self::ReEncrypt { .. } => "/cmManage/reEncrypt",
+            Self::ReEncryptAsymmetric { .. } => "/keyCompute/reEncrypt",
+            Self::Sign(..) => "/asymmetric/asymmetricSign",
+            Self::Verify(..) => "/asymmetric/asymmetricVerify",
+            Self::AsymmetricEncrypt(..) => "/asymmetric/asymmetricEncrypt",
+            Self::AsymmetricDecrypt(..) => "/asymmetric/asymmetricDecrypt",
+            Self::ShowPublicKey(..) => "/asymmetric/getPublicKey",
             Self::GetDataKey(..) => "/keyCompute/getDataKey",
             Self::Mac { .. } => "/get/hmaccompute",
             Self::Digest(_) => "/get/messageDigest",
@@ -64,8 +71,9 @@ impl Step {
     fn body(&self, by: Caller, model: &Model) -> Option<Value> {
         let of = |key: &KeyName, further: Value| with(json!({"cmkUuid": key.text(by, model)}), further);
         Some(match self {
-            Self::CreateKey { spec, external, rotation, alias, description, tags, token } => json!({
-                "keySpec": spec, "origin": external.then_some("External"), "aliasName": alias, "description": description,
+            Self::CreateKey { spec, usage, external, rotation, alias, description, tags, token } => json!({
+                "keySpec": spec, "keyUsage": usage, "origin": external.then_some("External"), "aliasName": alias,
+                "description": description,
                 "tags": tags.as_ref().map(|tags| list(tags).to_string()), "clientToken": token,
                 "enableAutomaticRotation": rotation.is_some(), "rotationInterval": rotation,
             }),
@@ -128,6 +136,15 @@ impl Step {
                 of(key, json!({"input": input, "keyVersionId": version}))
             }
             Self::Digest(input) => json!({"input": input}),
+            Self::CreateVersion(key, token) => {
+                json!({"cmkUuid": key.there(by, model)?, "clientToken": token})
+            }
+            Self::Sign(..)
+            | Self::Verify(..)
+            | Self::AsymmetricEncrypt(..)
+            | Self::AsymmetricDecrypt(..)
+            | Self::ShowPublicKey(..)
+            | Self::ReEncryptAsymmetric { .. } => return self.with_pair(by, model),
             Self::CreateCredential { of, token } => {
                 with(point(*of, by, model), json!({"clientToken": token}))
             }
@@ -181,7 +198,7 @@ impl Brings {
     }
 }
 
-fn with(mut body: Value, further: Value) -> Value {
+pub(super) fn with(mut body: Value, further: Value) -> Value {
     let Value::Object(further) = further else { panic!("{further} is no object") };
     body.as_object_mut().unwrap().extend(further);
     body
@@ -236,7 +253,7 @@ impl Which {
     }
 
     /// Picks one of those that belong to the account.
-    fn among<T>(self, by: Caller, all: &[T], owner: impl Fn(&T) -> usize) -> Option<&T> {
+    pub(super) fn among<T>(self, by: Caller, all: &[T], owner: impl Fn(&T) -> usize) -> Option<&T> {
         let (Self::Own(place) | Self::Foreign(place)) = self;
         let count = all.iter().filter(|one| owner(one) == self.account(by)).count();
         let mut own = all.iter().filter(|one| owner(one) == self.account(by));
@@ -257,14 +274,35 @@ impl AliasName {
     }
 }
 
+impl Key {
+    fn work(&self) -> Work {
+        match (is_pair(&self.spec), self.usage.as_str()) {
+            (false, _) => Work::Symmetric,
+            (true, "SIGN/VERIFY") => Work::Signing,
+            (true, _) => Work::AsymmetricEncryption,
+        }
+    }
+}
+
 impl KeyName {
-    fn text(&self, by: Caller, model: &Model) -> String {
+    pub(super) fn text(&self, by: Caller, model: &Model) -> String {
+        self.there(by, model).unwrap_or_else(new_id)
+    }
+
+    /// Nothing for a key that is made for some work, if there is none.
+    pub(super) fn there(&self, by: Caller, model: &Model) -> Option<String> {
         match self {
-            Self::Id(which) => {
-                which.among(by, &model.keys, |key| key.account).map_or_else(new_id, |key| key.id.clone())
+            Self::For(work, place) => {
+                let fits = |key: &&Key| key.account == by.account && key.work() == *work;
+                let place = place.checked_rem(model.keys.iter().filter(fits).count())?;
+                model.keys.iter().filter(fits).nth(place).map(|key| key.id.clone())
             }
-            Self::Alias(name) => name.text(by, model),
-            Self::Nobodys => new_id(),
+            Self::Id(which) => {
+                let key = which.among(by, &model.keys, |key| key.account);
+                Some(key.map_or_else(new_id, |key| key.id.clone()))
+            }
+            Self::Alias(name) => Some(name.text(by, model)),
+            Self::Nobodys => Some(new_id()),
         }
     }
 }
