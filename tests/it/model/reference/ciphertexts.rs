@@ -129,7 +129,7 @@ impl Model {
     pub(super) fn get_data_key(&self, by: Caller, body: &Value) -> Expected {
         let blob = &body["ciphertextBlob"];
         let key = &self.keys[self.maker(by, blob)?];
-        if key.versions.is_empty() {
+        if key.waits() {
             return Err("KMS.9012");
         }
         let sealed = self.whole(blob, &body["encryptionContext"])?;
