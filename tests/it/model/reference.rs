@@ -220,7 +220,7 @@ fn text(value: &Value) -> String {
 
 fn state(key: &Key) -> &'static str {
     match key.enabled {
-        _ if key.import.is_some() && key.versions.is_empty() => "PendingImport",
+        _ if key.waits() => "PendingImport",
         true => "Enabled",
         false => "Disabled",
     }

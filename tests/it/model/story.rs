@@ -123,12 +123,12 @@ impl Story {
 
     /// Asks for what createKey does not tell, and waits for the scheduler where the model says that it has something to do.
     fn settle(&mut self) -> Result<(), String> {
-        self.settle_imports()?;
         while let Some(at) = self.model.untold() {
             let key = self.model.keys[at].clone();
             let by = Caller { account: key.account, credential: None };
             self.call(by, "/versionControl/listKeyVersions", &json!({"cmkUuid": key.id}))?;
         }
+        self.settle_imports()?;
         // The comparison at the end of a call comes here too, so what is due is asked anew each time.
         while let Some(at) = self.model.due() {
             let key = self.model.keys[at].clone();

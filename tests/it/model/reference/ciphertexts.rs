@@ -88,9 +88,7 @@ impl Model {
     pub(super) fn export(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let blob = &body["ciphertextBlob"];
         let at = self.maker(by, blob)?;
-        if !self.keys[at].enabled {
-            return Err("KMS.9010");
-        }
+        self.check_usable(at)?;
         let Sealed { key, version, secret, .. } = self.whole(blob, &body["encryptionContext"])?.clone();
         if self.secrets[secret].bytes > EXPORTED_MAX {
             return Err("KMS.9020");

@@ -70,7 +70,7 @@ impl Model {
     pub(super) fn switch(&mut self, by: Caller, body: &Value, on: bool) -> Expected {
         let at = self.find(by, &body["cmkUuid"])?;
         let key = &mut self.keys[at];
-        if key.versions.is_empty() {
+        if key.waits() {
             return Err("KMS.9013");
         }
         key.enabled = on;
@@ -169,6 +169,11 @@ impl Model {
 }
 
 impl Key {
+    /// Whether it waits for its material.
+    pub(super) fn waits(&self) -> bool {
+        self.import.is_some() && self.versions.is_empty()
+    }
+
     fn has_rotated(&self) -> bool {
         !is_pair(&self.spec) && self.made.len() > 1
     }

@@ -50,13 +50,13 @@ fn most(algorithm: &str) -> usize {
 impl Model {
     /// A pair whose first version nobody has asked for: createKey does not tell it.
     pub fn untold(&self) -> Option<usize> {
-        self.keys.iter().position(|key| key.import.is_none() && key.versions.is_empty())
+        self.keys.iter().position(|key| is_pair(&key.spec) && key.versions.is_empty())
     }
 
     /// Takes note of the version that a list tells first.
     pub(super) fn learn(&mut self, by: Caller, body: &Value, result: &Value) {
         let Ok(at) = self.find(by, &body["cmkUuid"]) else { return };
-        if self.keys[at].import.is_none() && self.keys[at].versions.is_empty() {
+        if self.untold() == Some(at) {
             let version = text(&self.fresh(&result["keyVersions"][0]["keyVersionId"]));
             self.keys[at].versions.push(version);
         }
@@ -70,6 +70,9 @@ impl Model {
 
     pub(super) fn create_version(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let at = self.usable(by, &body["cmkUuid"])?;
+        if self.keys[at].import.is_some() {
+            return Err("KMS.9025");
+        }
         if !is_pair(&self.keys[at].spec) {
             return Err("KMS.9027");
         }
