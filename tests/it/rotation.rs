@@ -232,9 +232,15 @@ fn a_clock_that_jumps_makes_one_rotation_a_date() {
     assert_eq!(made, dates as u64);
 }
 
-/// The real program, killed while it rotates what is due, again and again until all is done.
+/// The real program, killed while it rotates what is due, again and again until all is done. On a machine that is busy
+/// elsewhere all may be done before the first kill; then it is tried anew.
 #[test]
 fn a_kill_amid_rotations_leaves_one_for_each_date() {
+    let amid = (0..5).map(|_| kills_amid_rotations()).find(|amid| *amid > 0);
+    figure("kills_amid_rotations", amid.expect("no kill came amid the rotations"), "kills");
+}
+
+fn kills_amid_rotations() -> usize {
     const KEYS: usize = 120;
     let mut service = Service::stopped_on(temporary(), Disk::System, |_| {});
     // The program has the clock of this machine.
@@ -281,7 +287,6 @@ fn a_kill_amid_rotations_leaves_one_for_each_date() {
         assert!((0..100_000).any(|_| done(&admin) > before), "nothing rotates");
         program.kill();
     }
-    assert!(amid > 0, "no kill came amid the rotations");
     let (program, admin) = serve();
     poll("all rotations", || (done(&admin) >= KEYS).then_some(()));
     for old in &sealed {
@@ -292,8 +297,8 @@ fn a_kill_amid_rotations_leaves_one_for_each_date() {
         assert_eq!(unbase64(&opened["plaintext"]), b"old");
     }
     figure("rotations_per_due_with_kills", done(&admin) as f64 / KEYS as f64, "rotations");
-    figure("kills_amid_rotations", amid, "kills");
     program.stop();
+    amid
 }
 
 #[test]
@@ -369,7 +374,7 @@ fn versions_are_listed_oldest_first() {
         versions.push(after["primaryKeyVersion"].clone());
     }
     let dates = ["2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z", "2026-11-16T00:00:00Z"];
-    let view = |at: usize| json!({"cmkUuid": id, "keyVersionId": versions[at], "creationDate": dates[at], "isPrimary": at == 2});
+    let view = |at: usize| json!({"cmkUuid": id, "keyVersionId": versions[at], "creationDate": dates[at], "isPrimary": at == 2, "useCount": 0});
     let page = |number: u64, size: u64| {
         admin.ok(VERSIONS, json!({"cmkUuid": id, "pageNumber": number, "pageSize": size}))
     };
