@@ -1,5 +1,5 @@
 # The commands that README names.
-.PHONY: run image test figures check bench advisories document-check schemathesis example-check
+.PHONY: run image test figures check bench timing nonces advisories document-check schemathesis example-check
 
 # Builds the release and starts the service on ./data.
 run:
@@ -16,8 +16,8 @@ test:
 	cargo test --workspace --locked
 
 # The tests that print figures, and only what they print; LONG_RUN=1 make figures runs each for long.
-FIGURES = faults:: recovery:: full_disk:: bit_rot:: canaries:: hygiene:: container:: broken_settings:: kill:: power_cut:: audit_manipulation:: wrapping_key:: rotation:: model:: refusals:: hardening::
-MACHINE_FIGURES = self_test:: key_pairs:: vectors:: trials::
+FIGURES = asymmetric:: faults:: recovery:: full_disk:: bit_rot:: canaries:: hygiene:: container:: broken_settings:: kill:: power_cut:: audit_manipulation:: wrapping_key:: rotation:: import:: model:: refusals:: hardening:: nonces::
+MACHINE_FIGURES = self_test:: key_pairs:: vectors:: trials:: collision:: nonces::
 figures:
 	@log=$$(mktemp); cargo test --locked --test it -- --nocapture --test-threads=2 $(FIGURES) >$$log 2>&1; code=$$?; \
 	cargo test --locked -p firmware-sim --lib --test it -- --nocapture $(MACHINE_FIGURES) >>$$log 2>&1 || code=$$?; \
@@ -37,6 +37,16 @@ advisories:
 bench:
 	cargo bench --locked --bench service
 	cargo bench --locked --bench parts
+
+# Whether decryptions that fail differently take differently long, in the machine. SAMPLES of each class: the default takes a
+# minute or two of a quiet machine, 100000 half an hour.
+SAMPLES = 5000
+timing:
+	cargo bench --locked --workspace --bench timing -- --samples $(SAMPLES)
+
+# Ten million encryptions under one key version, and how many message keys repeat.
+nonces:
+	cargo bench --locked --workspace --bench nonces
 
 # Python programs of the next three targets, in an environment of their own.
 PYTHON = target/python

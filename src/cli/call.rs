@@ -59,7 +59,7 @@ pub struct RequestArguments {
     /// Request fields as a JSON object, or @FILE, or - for standard input
     #[arg(long, value_name = "OBJECT")]
     json: Option<String>,
-    /// Print this field of the result alone, a text without quotes
+    /// Print this field of the result alone, a text without quotes; further steps after dots, such as keyVersions.0.keyVersionId
     #[arg(long, value_name = "FIELD")]
     get: Option<String>,
     /// Print the bytes that the field stands for in Base64
@@ -179,7 +179,7 @@ fn call_one(call: &OperationCall, env: Env) -> Outcome {
         super::print(&format!("{result:#}\n"));
         return Ok(());
     };
-    match result.get(name) {
+    match part(&result, name) {
         Some(Value::String(text)) if *decode => {
             let bytes = STANDARD.decode(text).map_err(|_| format!("{name} is not Base64"))?;
             // Whoever reads bytes must know when some are missing.
@@ -192,16 +192,25 @@ fn call_one(call: &OperationCall, env: Env) -> Outcome {
     Ok(())
 }
 
+/// What a name with its steps leads to: fields by name, items of lists by number from 0.
+fn part<'a>(result: &'a Value, name: &str) -> Option<&'a Value> {
+    name.split('.').try_fold(result, |value, step| match value {
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        other => other.get(step),
+    })
+}
+
 /// A field that no result has is refused before the call does something.
 fn check_result_field(row: &Row, name: &str, decode: bool) -> Result<(), Usage> {
     let fields = row.result_fields();
+    let (name, inside) = name.split_once('.').map_or((name, None), |(name, rest)| (name, Some(rest)));
     let Some(field) = fields.iter().find(|field| field.name == name) else {
         let names = || fields.iter().map(|field| field.name.as_str());
         let like = closest(name, names()).map_or(String::new(), |like| format!("did you mean {like}? "));
         let names = names().collect::<Vec<_>>().join(", ");
         return Err(Usage(format!("the result of {} has no {name}; {like}it has {names}", row.spec.name)));
     };
-    let bytes = operation::is_base64(&Value::Object(field.schema.clone()));
+    let bytes = inside.is_some() || operation::is_base64(&Value::Object(field.schema.clone()));
     if decode && !bytes { Err(Usage(format!("--decode: {name} is not Base64"))) } else { Ok(()) }
 }
 

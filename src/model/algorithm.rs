@@ -60,6 +60,7 @@ pub enum Origin {
 
 /// How an asymmetric key encrypts (contract section 1.1, encrypt algorithm).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("examples" = ["RSAES_OAEP_SHA_256"]))]
 pub enum EncryptionAlgorithm {
     /// RSA with OAEP, SHA-256.
     #[serde(rename = "RSAES_OAEP_SHA_256")]
@@ -74,6 +75,7 @@ pub enum EncryptionAlgorithm {
 
 /// The public key that imported key material is wrapped to (contract section 1.1, import wrapping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("examples" = ["RSA_2048"]))]
 pub enum WrappingKeySpec {
     /// RSA with a modulus of 2048 bits.
     #[serde(rename = "RSA_2048")]
@@ -82,6 +84,7 @@ pub enum WrappingKeySpec {
 
 /// How imported key material is wrapped to an RSA key (contract section 1.1, import wrapping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("examples" = ["RSAES_OAEP_SHA_256"]))]
 pub enum ImportAlgorithm {
     /// RSA with PKCS#1 v1.5 padding.
     #[serde(rename = "RSAES_PKCS1_V1_5")]
@@ -160,6 +163,7 @@ impl EncryptionAlgorithm {
 
 /// How an asymmetric key signs (contract section 1.1, sign algorithm).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("examples" = ["RSA_PSS_SHA_256"]))]
 pub enum SignatureAlgorithm {
     /// RSA with PKCS#1 v1.5, SHA-256.
     #[serde(rename = "RSA_PKCS1_SHA_256")]

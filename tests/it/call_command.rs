@@ -140,6 +140,9 @@ fn fields_are_sent_with_their_types() {
     let keys: Value =
         serde_json::from_str(&text(&run(&home, &[page.as_slice(), &["keys"]].concat()))).unwrap();
     assert_eq!(keys.as_array().unwrap().len(), 1);
+    let steps = text(&run(&home, &[page.as_slice(), &["keys.0.cmkUuid"]].concat()));
+    assert_eq!(steps.trim(), keys[0]["cmkUuid"]);
+    failed(&run(&home, &[page.as_slice(), &["keys.1"]].concat()), &["the result has no keys.1"]);
     let uuid = text(&run(&home, &["call", "describeKey", "-f", "cmkUuid=alias/a", "--get", "cmkUuid"]));
     assert_eq!(uuid.trim(), made["cmkUuid"], "a text comes without quotes");
 }
@@ -394,7 +397,10 @@ fn a_shell_completes_operations_and_their_fields() {
         let fields = row.fields().into_iter().chain(common_fields());
         assert_eq!(offered, fields.map(|field| format!("{}=", field.name)).collect(), "{}", row.spec.name);
     }
-    assert_eq!(completed(&home, &["yaoku", "call", "createK"]), ["createKey".to_owned()].into());
+    assert_eq!(
+        completed(&home, &["yaoku", "call", "createK"]),
+        ["createKey", "createKeyVersion"].map(str::to_owned).into()
+    );
 }
 
 #[test]

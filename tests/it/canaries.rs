@@ -7,6 +7,7 @@ mod scanner;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use fastrand::Rng;
 use rustix::process::Signal;
@@ -15,7 +16,8 @@ use yaoku::env::Clock;
 
 use crate::kit::{AccessPoint, OpenApi, agent, base64, send, unbase64};
 use crate::ledger::figure;
-use crate::program::{Home, Program, error, walk};
+use crate::material::{ALGORITHMS, DELETE, IMPORT, Way, external};
+use crate::program::{Home, Program, error, finish, walk};
 use scanner::{FORMS, Scanner, forms};
 
 const PASSPHRASE: &str = "a passphrase that nobody else knows 7319";
@@ -28,6 +30,8 @@ type Place = (String, Vec<u8>);
 struct Gathered {
     secrets: Vec<(String, Vec<u8>)>,
     places: Vec<Place>,
+    /// Of key pairs whose private halves are secret, in hexadecimal.
+    moduli: Vec<String>,
 }
 
 impl Gathered {
@@ -134,6 +138,58 @@ fn use_secrets(gathered: &mut Gathered, admin: &OpenApi, ready: &Value, point: &
     }
 }
 
+/// Brings key material in, rightly and wrongly, and takes it away.
+fn import_material(gathered: &mut Gathered, admin: &OpenApi) {
+    let mut random = Rng::with_seed(17);
+    let mut material = |bytes: usize| -> Vec<u8> { (0..bytes).map(|_| random.u8(..)).collect() };
+    for (algorithm, spec, bytes) in
+        [(ALGORITHMS[0], "AES_256", 32), (ALGORITHMS[1], "Ctyun_SM4", 16), (ALGORITHMS[2], "AES_256", 32)]
+    {
+        let (right, other) = (material(bytes), material(bytes + 1));
+        let way = Way::new(admin, &external(admin, spec), algorithm);
+        // Behind 33 bytes of SubjectPublicKeyInfo.
+        gathered.moduli.push(hex::encode(&way.public[33..289]));
+        admin.ok(IMPORT, way.body(&right));
+        admin.ok("/keyCompute/encrypt", json!({"cmkUuid": way.key, "plaintext": base64("kept")}));
+        let (clear, mut as_token) = (way.body_of(&base64(&right)), way.body(&right));
+        as_token["importToken"] = json!(base64(&right));
+        for (why, body) in [("another", way.body(&other)), ("clear", clear), ("as token", as_token)] {
+            let answer = admin.call(IMPORT, body);
+            assert!(answer.success().is_none(), "{answer:?}");
+            gathered.place(format!("answer to {why} material by {algorithm}"), format!("{answer:?}"));
+        }
+        if spec == "Ctyun_SM4" {
+            admin.ok(DELETE, json!({"cmkUuid": way.key}));
+        }
+        gathered.secret(&format!("material by {algorithm}"), &right);
+        gathered.secret(&format!("wrong material by {algorithm}"), &other);
+    }
+}
+
+/// Places where a prime of one of the key pairs stands.
+fn private_keys(gathered: &Gathered) -> Vec<String> {
+    const PRIMES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/primes.py");
+    let folder = crate::kit::temporary();
+    for (number, (_, bytes)) in gathered.places.iter().enumerate() {
+        fs::write(folder.path().join(number.to_string()), bytes).unwrap();
+    }
+    let python = |arguments: &[String]| {
+        let mut command = Command::new("python3");
+        command.args(["-B", PRIMES]).args(arguments);
+        let output = finish(command, b"");
+        assert!(output.status.success(), "{}", error(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let tested = python(&["--selftest".into()]);
+    assert!(tested.lines().count() > 5 && tested.lines().all(|line| line.starts_with("ok ")), "{tested}");
+    let found = python(&[vec![folder.path().display().to_string()], gathered.moduli.clone()].concat());
+    found
+        .lines()
+        .map(|file| file.rsplit('/').next().unwrap().parse::<usize>().unwrap())
+        .map(|number| gathered.places[number].0.clone())
+        .collect()
+}
+
 /// The whole trail, as text.
 fn trail(admin: &OpenApi) -> String {
     let (mut text, mut cursor) = (String::new(), Value::Null);
@@ -186,6 +242,7 @@ fn no_secret_is_found_where_it_does_not_belong() {
     let own = root_keys(&mut gathered, &home.data);
     let admin = connect(&ready, &first);
     use_secrets(&mut gathered, &admin, &ready, &first["accessPointId"]);
+    import_material(&mut gathered, &admin);
     for path in ["/health/live", "/health/ready", "/", "/no/such"] {
         let answer = send(&admin.agent, "GET", &format!("{}{path}", admin.endpoint), &[], b"");
         gathered.place(path, format!("{answer:?}"));
@@ -233,6 +290,9 @@ fn no_secret_is_found_where_it_does_not_belong() {
             }
         }
     }
+    let private = private_keys(&gathered);
+    figure("canary_private_keys", format!("{} of {}", private.len(), gathered.places.len()), "places");
+    assert!(private.is_empty(), "{private:#?}");
     let searched = gathered.secrets.len() * FORMS * gathered.places.len();
     let bytes: usize = gathered.places.iter().map(|(_, bytes)| bytes.len()).sum();
     figure("canary_secrets", gathered.secrets.len(), "secrets");

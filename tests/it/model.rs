@@ -60,7 +60,7 @@ fn tell(tally: &Mutex<Tally>) -> Option<String> {
         max_shrink_iters: 0,
         ..Config::default()
     };
-    let outcome = TestRunner::new(config).run(&steps::story(150), |steps| {
+    let outcome = TestRunner::new(config).run(&steps::story(200), |steps| {
         let told = Story::begin().tell(&steps).map_err(|difference| TestCaseError::fail(difference.text))?;
         let mut tally = tally.lock().unwrap();
         tally.stories += 1;

@@ -133,7 +133,8 @@ fn keys_and_credentials_work_on_after_a_roll() {
     assert_eq!(records(&second, "finishRoll").len(), 0);
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -32,6 +32,7 @@ BEYOND_SCHEMAS = {
     r"^\w*[eE]ncryptionContext may hold at most 8 KiB": "a sum over names and values",
     r"^(Asymmetric encrypt need source|Algorithm cannot)": "needed only where the ciphertext is an asymmetric one",
     r"^publicKeyBlob (must be the SubjectPublicKeyInfo|is not a public key of)": "Base64 of something else than a public key",
+    r"^plaintext must have 1 to (190|214|6047) bytes with": "each algorithm takes another length",
     r"^numberOfBytes must be 1 to (190|214)": "less for RSA recipients than for others",
     r"^ciphertextBlob holds more than": "less for RSA recipients than for others",
     r"^Rotationinterval cannot be empty": "needed only where enableAutomaticRotation is true",

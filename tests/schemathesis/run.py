@@ -23,9 +23,11 @@ import client  # noqa: E402
 # Business errors have their real status, as schemathesis expects of an API; the form with HTTP 200 exists for the vendor's
 # clients only. Rates and quotas would hide everything behind them.
 SETTINGS = {"YAOKU_OPENAPI_HTTP_STATUS": "rest", "YAOKU_QUOTA_KEYS_PER_BASE_INSTANCE": "1000000", "YAOKU_LOG_LEVEL": "warn"}
-CLASSES = ("KEY_CREATE", "KEY_READ", "KEY_WRITE", "SYMMETRIC", "INTEGRITY", "RANDOM", "OTHER_READ", "OTHER_WRITE")
+CLASSES = ("KEY_CREATE", "KEY_READ", "KEY_WRITE", "SYMMETRIC", "ASYMMETRIC", "INTEGRITY", "RANDOM", "OTHER_READ", "OTHER_WRITE")
 # Somebody on the curve of SM2, to export data keys to.
 PUBLIC_KEY = "MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEHryK1xyIJrb185R0/Yq7kZibvj1yUsmVvbre8uXLgkbEH3GApP2npvLFepW7hTewDUpNClTtOC+NwkdxhTbAKQ=="
+# What key pairs that the cases can find are for.
+USAGES = ("SIGN/VERIFY", "ENCRYPT/DECRYPT")
 # Runs: plane, whether it signs, and its share of the cases; what follows from the schemas alone comes on top.
 RUNS = (("openapi", True, 0.24), ("accessPoint", True, 0.2), ("openapi", False, 0.18), ("accessPoint", False, 0.15))
 
@@ -39,7 +41,7 @@ def settings(data: Path) -> dict[str, str]:
 
 
 def prepare(ready: dict, data: Path) -> dict[str, dict]:
-    """Makes what the cases can find: a key with an alias and a ciphertext; returns the callers by plane."""
+    """Makes what the cases can find: a key with an alias and a ciphertext, key pairs; returns the callers by plane."""
     first = json.loads((data / "first-run.json").read_text())
     person = first["openapi"]
     connection = client.connect(ready["openapi"], str(data / "tls/ca.pem"))
@@ -52,14 +54,16 @@ def prepare(ready: dict, data: Path) -> dict[str, dict]:
 
     key = call("/v1/cmkManage/createKey", {"aliasName": "alias/known"})
     sealed = call("/v1/keyCompute/encrypt", {"cmkUuid": "alias/known", "plaintext": "aGVsbG8="})
+    pairs = [call("/v1/cmkManage/createKey", {"keySpec": "SM2", "keyUsage": use})["cmkUuid"] for use in USAGES]
+    versions = [call("/v1/versionControl/listKeyVersions", {"cmkUuid": pair})["keyVersions"][0] for pair in pairs]
     application = call("/v1/userAk/createUserAk", {"accessPointId": first["accessPointId"]})
     records = call("/v1/audit/queryAudit", {"pageSize": 1})["records"]
     known = {
         "publicKeyBlob": [PUBLIC_KEY],
         "eventId": [records[0]["eventId"]],
-        "cmkUuid": [key["cmkUuid"]],
+        "cmkUuid": [key["cmkUuid"], *pairs],
         "ciphertextBlob": [sealed["ciphertextBlob"]],
-        "keyVersionId": [sealed["keyVersionId"]],
+        "keyVersionId": [sealed["keyVersionId"], *(version["keyVersionId"] for version in versions)],
         "accessPointId": [first["accessPointId"]],
         "instanceId": [first["instanceId"]],
     }

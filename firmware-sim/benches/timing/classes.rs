@@ -231,6 +231,7 @@ fn sm2(encrypt: &impl Fn() -> Vec<u8>, draw: &impl Fn(usize) -> Vec<u8>) -> Vec<
             ciphertext[..ciphertext.len() - 1].to_vec()
         }),
         class("longer by a byte", || [encrypt(), vec![0]].concat()),
+        class("neither form", || [&[0], &Parts::of(&encrypt()).raw()[1..]].concat()),
         class("C3 of 31 bytes", || {
             let mut parts = Parts::of(&encrypt());
             parts.hash.truncate(31);
@@ -248,7 +249,6 @@ fn sm2_raw(encrypt: &impl Fn() -> Vec<u8>) -> Vec<Class> {
         class("C1 another point", || another_point(encrypt).raw()),
         class("C1 off the curve", || off_the_curve(encrypt).raw()),
         class("C1 beyond the field", || Parts { x: [0xFF; 32], ..Parts::of(&encrypt()) }.raw()),
-        class("cut by a byte", || raw()[..96 + PLAINTEXT.len()].to_vec()),
     ]
 }
 

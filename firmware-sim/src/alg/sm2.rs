@@ -16,9 +16,8 @@ use sm2::pke::{Cipher, DecryptingKey, EncryptingKey, Mode};
 use sm2::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
-pub(crate) use self::encoding::{
-    decode_ciphertext, decode_public, decode_signature, encode_public, encode_signature,
-};
+use self::encoding::decode_ciphertext;
+pub(crate) use self::encoding::{decode_public, decode_signature, encode_public, encode_signature};
 use crate::alg::Forged;
 use crate::alg::source::Source;
 use crate::entropy::Entropy;
@@ -98,10 +97,9 @@ impl PrivateKey {
 
     /// Decrypts a ciphertext in DER or as C1 ‖ C3 ‖ C2. What is no ciphertext at all costs as much as one that fails.
     pub(crate) fn decrypt_encoded(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Forged> {
-        let decoded = decode_ciphertext(ciphertext).unwrap_or_default();
+        let (decoded, well_formed) = decode_ciphertext(ciphertext);
         let mut raw = stand_in(ciphertext);
         // Each step is taken once, by what came or by the other; both are there in every case.
-        let well_formed = decoded.len() > OVERHEAD_BYTES;
         let point = if well_formed { &decoded } else { &raw };
         let possible = PublicKey::from_sec1_bytes(&point[..PUBLIC_BYTES]).is_ok() && well_formed;
         if possible {
@@ -188,8 +186,9 @@ impl SigningKey {
 /// A ciphertext C1 ‖ C3 ‖ C2 that opens under no key, as long as this one is in that form.
 fn stand_in(ciphertext: &[u8]) -> Vec<u8> {
     let encoding = if ciphertext.first() == Some(&UNCOMPRESSED) { 0 } else { encoding::DER_BYTES };
-    let length = ciphertext.len().saturating_sub(encoding);
-    let mut raw = vec![0x5A; length.clamp(OVERHEAD_BYTES + 1, CIPHERTEXT_BYTES_MAX)];
+    // How long the numbers of DER are is not known; what people encrypt, data keys, is as long as this makes it.
+    let plaintext = ciphertext.len().saturating_sub(OVERHEAD_BYTES + encoding).next_multiple_of(16);
+    let mut raw = vec![0x5A; (OVERHEAD_BYTES + plaintext).clamp(OVERHEAD_BYTES + 16, CIPHERTEXT_BYTES_MAX)];
     raw[..PUBLIC_BYTES].copy_from_slice(&*GENERATOR);
     raw
 }

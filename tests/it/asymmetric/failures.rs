@@ -201,7 +201,6 @@ fn whatever_is_wrong_with_a_ciphertext_is_one_answer_and_one_record() {
     figure("shapes_of_decryption_failures", most, &format!("of {classes} wrong ciphertexts"));
 }
 
-/// No ciphertext of SM2 is longer than the longest plaintext makes it.
 #[test]
 fn sm2_ciphertexts_open_in_both_forms_up_to_the_longest() {
     let service = Service::start();
@@ -225,7 +224,7 @@ fn sm2_ciphertexts_open_in_both_forms_up_to_the_longest() {
 fn a_wrong_signature_is_a_verdict() {
     let service = Service::start();
     let admin = service.admin();
-    let mut verdicts = 0;
+    let (mut verdicts, mut taken) = (0, Vec::new());
     for (spec, algorithm) in SIGNATURES {
         let pair = Pair::make(&admin, spec, SIGNS);
         let other = Pair::make(&admin, spec, SIGNS);
@@ -253,12 +252,15 @@ fn a_wrong_signature_is_a_verdict() {
             };
             assert_eq!(verdict(&right), true, "{plane} {algorithm}");
             for (what, value) in &wrong {
-                assert_eq!(verdict(value), false, "{plane} {algorithm}: {what}");
                 verdicts += 1;
+                if verdict(value) != false {
+                    taken.push(format!("{plane} {algorithm}: {what}"));
+                }
             }
         }
     }
-    figure("wrong_signatures_taken", 0, &format!("of {verdicts}"));
+    figure("wrong_signatures_taken", taken.len(), &format!("of {verdicts}"));
+    assert!(taken.is_empty(), "{taken:?}");
 }
 
 #[test]

@@ -3,14 +3,20 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use yaoku::ids::ImportTokenId;
+use yaoku::model::key::Key;
 
 use super::{MATERIAL, OAEP, records, service, state};
-use crate::kit::{Answer, OpenApi, base64, parallel};
+use crate::disk::{FAULTS, FaultyDisk};
+use crate::kit::{Answer, OpenApi, Service, base64, parallel, poll, temporary};
 use crate::ledger::figure;
 use crate::material::{ALGORITHMS, IMPORT, Way, external};
 
 const SPENT: &str = "KMS.9023";
 const WRONG: &str = "KMS.9022";
+
+/// Makes something that is no material.
+type Wrong = Box<dyn Fn(&Way) -> String>;
 
 /// An answer and its audit record without what tells one call from another.
 fn shape(person: &OpenApi, answer: &Answer) -> String {
@@ -36,7 +42,7 @@ fn whatever_is_wrong_with_material_is_one_refusal() {
     admin.ok(IMPORT, Way::new(&admin, &key, OAEP).body(&MATERIAL));
     let stranger = Way::new(&admin, &key, OAEP);
     for algorithm in ALGORITHMS {
-        let mut wrong: Vec<Box<dyn Fn(&Way) -> String>> = vec![
+        let mut wrong: Vec<Wrong> = vec![
             Box::new(|way| way.wrap(&[7; 32])),
             Box::new(|way| way.wrap(&MATERIAL[1..])),
             Box::new(|way| way.wrap(&[MATERIAL.as_slice(), &[1]].concat())),
@@ -134,4 +140,61 @@ fn of_parallel_first_imports_one_binds_the_key() {
     let fresh = Way::new(&admin, &way.key, OAEP);
     admin.ok(IMPORT, fresh.body(&[won[0]; 32]));
     assert_eq!(admin.refused(IMPORT, fresh.body(&[won[0] + 1; 32])), WRONG);
+}
+
+/// An answer that tells something of the material is counted first: if the disk fails at any operation, either both are there
+/// or neither.
+#[test]
+fn a_failure_that_cannot_be_counted_is_not_answered() {
+    let disk = FaultyDisk::new();
+    let service = Service::start_on(temporary(), disk.disk(), |config| {
+        config.store.reopen_milliseconds = 1;
+        config.import.spare_wrapping_keys = 1;
+    });
+    let admin = service.admin();
+    let key = external(&admin, "AES_256");
+    let failures = |token: &Value| {
+        let (id, token) =
+            (serde_json::from_value(key.clone()).unwrap(), serde_json::from_value(token.clone()));
+        let (key, token): (Key, ImportTokenId) =
+            (service.app().store.get(&id).unwrap().unwrap(), token.unwrap());
+        key.import.tokens.iter().find(|known| known.id == token).map_or(5, |known| known.failures)
+    };
+    let mut way = Way::new(&admin, &key, OAEP);
+    let (mut uncounted, mut silent, mut injected) = (0, 0, 0);
+    for fault in FAULTS {
+        for at in 0.. {
+            if failures(&way.token) >= 3 {
+                way = Way::new(&admin, &key, OAEP);
+            }
+            let before = failures(&way.token);
+            disk.arm(at, fault);
+            let answer = admin.call(IMPORT, way.body(&[7; 31]));
+            let hit = disk.heal();
+            poll("a service that is ready again", || {
+                let answered = admin.call("/system/describeSystem", json!({})).success().is_some();
+                (answered && service.app().is_ready()).then_some(())
+            });
+            let counted = failures(&way.token) - before;
+            match answer.code().as_str() {
+                WRONG => uncounted += usize::from(counted != 1),
+                "KMS.9071" => silent += 1,
+                other => panic!("{other}: {answer:?}"),
+            }
+            match hit {
+                Some(_) => injected += 1,
+                None => break,
+            }
+        }
+    }
+    figure(
+        "import_failures_answered_and_not_counted",
+        format!("{uncounted} of {injected} faults"),
+        "answers",
+    );
+    assert_eq!(uncounted, 0);
+    assert!(silent > 0 && injected > 30, "{silent} of {injected}");
+    // Each that was counted has its record.
+    let failed = records(&admin, "importKeyMaterial");
+    assert!(failed.iter().all(|record| record["errorCode"] == WRONG || record["errorCode"] == "KMS.9071"));
 }

@@ -1,6 +1,7 @@
 //! What outlives a restart, a kill and a roll of wrapping keys; and what a roll ends.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use yaoku::env::Clock;
@@ -133,4 +134,45 @@ fn deleted_material_and_spent_tokens_are_not_held_ready() {
         assert_eq!(admin.refused(IMPORT, way.body(&[7; 32])), "KMS.9022");
     }
     assert_eq!(held(&service), before - 2, "the wrapping key of a spent token");
+}
+
+/// Imports, deletions and new tokens amid rolls: whatever was acknowledged is wrapped by what the machine still has.
+#[test]
+fn imports_amid_rolls_lose_nothing() {
+    let service = service();
+    let admin = service.admin();
+    let ways: Vec<Way> = (0..4).map(|_| with_material(&admin)).collect();
+    let sealed: Vec<Value> = ways.iter().map(|way| seal(&admin, &way.key)).collect();
+    let (stopped, imports) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for way in &ways {
+            let (admin, stopped, imports) = (&admin, &stopped, &imports);
+            scope.spawn(move || {
+                // Bounded, so that a test that fails also ends.
+                for _ in 0..5_000 {
+                    if stopped.load(Ordering::Acquire) {
+                        break;
+                    }
+                    for (path, body) in [(IMPORT, way.body(&MATERIAL)), (DELETE, json!({"cmkUuid": way.key}))]
+                    {
+                        let answer = admin.call(path, body);
+                        assert!(answer.success().is_some() || answer.code() == "KMS.9071", "{answer:?}");
+                        imports.fetch_add(usize::from(answer.success().is_some()), Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        let late = external(&admin, "AES_256");
+        for round in 1..=3 {
+            poll("imports", || (imports.load(Ordering::Relaxed) > 20 * round).then_some(()));
+            let way = Way::new(&admin, &late, OAEP);
+            roll(&service);
+            admin.ok(IMPORT, way.body(&MATERIAL));
+        }
+        stopped.store(true, Ordering::Release);
+    });
+    for (way, sealed) in ways.iter().zip(&sealed) {
+        admin.ok(IMPORT, way.body(&MATERIAL));
+        opens(&admin, sealed);
+    }
 }

@@ -5,8 +5,10 @@
 mod aliases;
 mod ciphertexts;
 mod credentials;
+mod imports;
 mod keys;
 mod macs;
+mod pairs;
 mod tags;
 mod versions;
 
@@ -20,6 +22,9 @@ use sm3::{Digest as _, Sm3};
 use super::steps::Caller;
 use ciphertexts::{Sealed, Secret};
 use credentials::{Credential, Status};
+use imports::Import;
+pub use pairs::is_pair;
+use pairs::{Shut, Signed};
 use tags::Tag;
 
 /// The fields of the result that are known, or the code of the refusal.
@@ -45,16 +50,19 @@ pub struct Key {
     pub id: String,
     pub account: usize,
     /// As asked for when it was made; `Ctyun_SM4` lives in the cipher machine.
-    spec: String,
+    pub spec: String,
+    pub usage: String,
     description: String,
     tags: Vec<Tag>,
     created: i64,
     pub enabled: bool,
     rotation: Option<Rotation>,
-    /// Oldest first; the last one is the primary version.
+    /// Oldest first; the last one is the primary version of a symmetric key.
     pub versions: Vec<String>,
     /// When each of them was made.
     made: Vec<i64>,
+    /// Of a key whose material comes from outside; it has no version while it waits for it.
+    pub import: Option<Import>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,10 +83,16 @@ pub struct Model {
     pub now: i64,
     /// Keys that a service may hold.
     pub quota: usize,
+    /// Versions of key pairs that an account may have.
+    pub cap: usize,
     pub accounts: [Account; 2],
     pub keys: Vec<Key>,
     pub sealed: Vec<Sealed>,
     secrets: Vec<Secret>,
+    pub signed: Vec<Signed>,
+    pub shut: Vec<Shut>,
+    /// Public keys by version.
+    public: BTreeMap<String, Value>,
     /// MACs by key, version and input.
     macs: BTreeMap<(String, String, String), Value>,
     tokens: BTreeMap<(usize, bool, String, String), Remembered>,
@@ -88,14 +102,17 @@ pub struct Model {
 
 impl Model {
     /// What a fresh appliance with two tenants holds.
-    pub fn new(now: i64, quota: usize, accounts: [Account; 2]) -> Self {
-        let (keys, sealed, secrets) = (Vec::new(), Vec::new(), Vec::new());
-        let (macs, tokens, chosen) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { now, quota, accounts, keys, sealed, secrets, macs, tokens, chosen }
+    pub fn new(now: i64, quota: usize, cap: usize, accounts: [Account; 2]) -> Self {
+        let (keys, sealed, secrets, signed, shut) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (public, macs, tokens, chosen) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { now, quota, cap, accounts, keys, sealed, secrets, signed, shut, public, macs, tokens, chosen }
     }
 
     /// What a call should come to; changes the model accordingly. `result` is what came, `null` for a refusal.
     pub fn answer(&mut self, by: Caller, operation: &str, body: &Value, result: &Value) -> Expected {
+        self.end_imports();
         self.admit(by)?;
         match operation {
             "createKey" => self.once(by, operation, body, |model| model.create_key(by, body, result)),
@@ -113,8 +130,26 @@ impl Model {
             "listAlias" => self.list_aliases(by, body, false),
             "listAliasByUuid" => self.list_aliases(by, body, true),
             "updateRotationPolicy" => self.set_rotation(by, body),
-            "listKeyVersions" => self.list_versions(by, body),
+            "createKeyVersion" => {
+                self.find(by, &body["cmkUuid"])?;
+                self.once(by, operation, body, |model| model.create_version(by, body, result))
+            }
+            "listKeyVersions" => {
+                self.learn(by, body, result);
+                self.list_versions(by, body)
+            }
+            "asymmetricSign" => self.sign(by, body, result),
+            "asymmetricVerify" => self.verify(by, body),
+            "asymmetricEncrypt" => self.asymmetric_encrypt(by, body, result),
+            "asymmetricDecrypt" => self.asymmetric_decrypt(by, body),
+            "getPublicKey" => self.public_key(by, body, result),
             "describeKeyVersion" => self.describe_version(by, body),
+            "getParametersForImport" => {
+                let at = self.find(by, &body["cmkUuid"])?;
+                self.once(by, operation, body, |model| model.import_parameters(at, body, result))
+            }
+            "importKeyMaterial" => self.import(by, body),
+            "deleteKeyMaterial" => self.delete_material(by, body),
             "encrypt" => self.encrypt(by, body, result),
             "decrypt" => self.decrypt(by, body, result),
             "generateDataKey" => self.generate_data_key(by, body, result, true),
@@ -184,7 +219,11 @@ fn text(value: &Value) -> String {
 }
 
 fn state(key: &Key) -> &'static str {
-    if key.enabled { "Enabled" } else { "Disabled" }
+    match key.enabled {
+        _ if key.import.is_some() && key.versions.is_empty() => "PendingImport",
+        true => "Enabled",
+        false => "Disabled",
+    }
 }
 
 /// `YYYY-MM-DDTHH:MM:SSZ`.

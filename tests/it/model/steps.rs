@@ -3,6 +3,7 @@
 //! line in `step`, the path and the body of its request, and an arm of `Model::answer`.
 
 mod chances;
+mod pairs;
 mod requests;
 
 use std::fmt;
@@ -38,9 +39,30 @@ pub enum Which {
 #[derive(Debug, Clone)]
 pub enum KeyName {
     Id(Which),
+    /// One of the caller's that is made for this work, by its place.
+    For(Work, usize),
     Alias(AliasName),
     /// An id that nobody has.
     Nobodys,
+}
+
+/// What keys are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    Symmetric,
+    Signing,
+    AsymmetricEncryption,
+}
+
+/// What a call with a pair names beside its key.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// The place of the version among those of the key; one that nobody has if there is none.
+    version: Option<usize>,
+    /// The place of the algorithm among those of the usage.
+    algorithm: usize,
+    /// Whether the algorithm is one of the key's spec.
+    fits: bool,
 }
 
 /// An alias in a request.
@@ -64,6 +86,17 @@ pub enum Fate {
     OtherContext,
 }
 
+/// What an import brings.
+#[derive(Debug, Clone, Copy)]
+pub enum Brings {
+    /// The same byte as often as the key asks for, and so many more.
+    Material(u8, usize),
+    /// Material that is wrapped otherwise than the token asks for.
+    OtherAlgorithm,
+    /// Bytes that nobody wrapped.
+    Noise,
+}
+
 /// Keys of tags and their values.
 pub type Tags = Vec<(&'static str, &'static str)>;
 
@@ -79,6 +112,8 @@ pub struct TagFilter {
 pub enum Step {
     CreateKey {
         spec: Option<&'static str>,
+        usage: Option<&'static str>,
+        external: bool,
         rotation: Option<&'static str>,
         alias: Option<&'static str>,
         description: Option<&'static str>,
@@ -116,6 +151,7 @@ pub enum Step {
     },
     /// Rotation on or off, with or without an interval.
     SetRotation(KeyName, bool, Option<&'static str>),
+    CreateVersion(KeyName, Option<&'static str>),
     ListVersions {
         key: KeyName,
         number: u64,
@@ -123,6 +159,23 @@ pub enum Step {
     },
     /// A version of some key: of this one, or of another.
     DescribeVersion(KeyName, Which, usize),
+    /// For one of the keys with material from outside, or for any.
+    ImportParameters {
+        of: Which,
+        key: Option<KeyName>,
+        algorithm: &'static str,
+        token: Option<&'static str>,
+    },
+    /// With a token of one of the keys with material from outside: into that key, or into any.
+    Import {
+        of: Which,
+        number: usize,
+        key: Option<KeyName>,
+        brings: Brings,
+        /// Material that ends so many seconds from now.
+        ends: Option<i64>,
+    },
+    DeleteMaterial(Which, Option<KeyName>),
     Encrypt {
         key: KeyName,
         bytes: usize,
@@ -157,6 +210,21 @@ pub enum Step {
         version: Option<(Which, usize)>,
     },
     Digest(&'static str),
+    /// Of a digest that consists of this byte.
+    Sign(KeyName, Part, u8),
+    Verify(Which, Fate),
+    /// So many bytes.
+    AsymmetricEncrypt(KeyName, Part, usize),
+    AsymmetricDecrypt(Which, Fate),
+    ShowPublicKey(KeyName, Part),
+    /// The ciphertext of a pair; with so many of the three fields that say how it was made.
+    ReEncryptAsymmetric {
+        shut: Which,
+        fate: Fate,
+        to: KeyName,
+        context: Option<&'static str>,
+        fields: usize,
+    },
     CreateCredential {
         of: Which,
         token: Option<&'static str>,

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::reference::{Account, Model};
+use super::reference::{Account, Model, is_pair};
 use super::steps::{Caller, Fate, KeyName, Step, TagFilter, Which};
-use crate::kit::{AccessPoint, Answer, OpenApi, START, Service};
+use crate::kit::{AccessPoint, Answer, OpenApi, START, Service, poll};
+use crate::material::PARAMETERS;
 
 /// Keys that a service may hold here: few, so that a story meets the quota.
-const QUOTA: u64 = 6;
+const QUOTA: u64 = 8;
+/// Versions of key pairs that an account may have here.
+const CAP: u64 = 6;
 
 /// What a story came to: each operation that was called, and the code of its refusal.
 pub type Told = Vec<(String, Option<String>)>;
@@ -48,7 +51,9 @@ impl Story {
     pub fn begin() -> Self {
         let service = Service::start_with(|config| {
             config.quota.keys_per_base_instance = QUOTA;
+            config.quota.asymmetric_versions_per_account = CAP;
             config.audit.retention_days = 0;
+            config.import.spare_wrapping_keys = 1;
         });
         let (second, account) = service.tenant();
         let (people, tenants) = ([service.admin(), second], [service.first.clone(), account]);
@@ -59,7 +64,7 @@ impl Story {
             aliases: Default::default(),
             credentials: Vec::new(),
         });
-        let model = Model::new(START.seconds(), QUOTA as usize, accounts);
+        let model = Model::new(START.seconds(), QUOTA as usize, CAP as usize, accounts);
         let (creations, calls, told) = (Vec::new(), Vec::new(), String::new());
         Self { service, model, tenants, people, creations, calls, told }
     }
@@ -116,8 +121,14 @@ impl Story {
         self.settle()
     }
 
-    /// Waits for the scheduler where the model says that it has something to do.
+    /// Asks for what createKey does not tell, and waits for the scheduler where the model says that it has something to do.
     fn settle(&mut self) -> Result<(), String> {
+        self.settle_imports()?;
+        while let Some(at) = self.model.untold() {
+            let key = self.model.keys[at].clone();
+            let by = Caller { account: key.account, credential: None };
+            self.call(by, "/versionControl/listKeyVersions", &json!({"cmkUuid": key.id}))?;
+        }
         // The comparison at the end of a call comes here too, so what is due is asked anew each time.
         while let Some(at) = self.model.due() {
             let key = self.model.keys[at].clone();
@@ -133,6 +144,27 @@ impl Story {
             };
             self.model.rotated(at, &version);
             self.call(by, "/keyManage/describeKey", &body)?;
+        }
+        Ok(())
+    }
+
+    /// Learns the version of a key's first material, and waits until the service has forgotten the tokens that it should.
+    fn settle_imports(&mut self) -> Result<(), String> {
+        while let Some(at) = self.model.bound() {
+            let key = self.model.keys[at].clone();
+            let (by, body) = (Caller { account: key.account, credential: None }, json!({"cmkUuid": key.id}));
+            let described = self.send(by, "/keyManage/describeKey", &body).result();
+            self.model.binds(at, &described["primaryKeyVersion"]);
+        }
+        self.model.end_imports();
+        for key in self.model.external() {
+            let (id, app) = (serde_json::from_value(json!(key.id)).unwrap(), self.service.app());
+            let wanted = key.import.as_ref().map(|import| import.tokens.len());
+            let mut same = || {
+                let stored = app.keys.get(&id).unwrap().map(|stored| stored.import.tokens.len());
+                (stored == wanted).then_some(())
+            };
+            wait_for(&mut same).ok_or_else(|| format!("key {} has other tokens than {wanted:?}", key.id))?;
         }
         Ok(())
     }
@@ -162,6 +194,10 @@ impl Story {
     }
 
     fn send(&mut self, by: Caller, path: &str, body: &Value) -> Answer {
+        if path == PARAMETERS {
+            let device = self.service.app().machine.device();
+            poll("a wrapping key", || (device.spare_keys() > 0).then_some(()));
+        }
         let answer = match by.credential {
             None => self.people[by.account].call(path, body.clone()),
             Some(number) => {
@@ -215,9 +251,23 @@ impl Story {
             for key in self.model.keys.clone().iter().filter(|key| key.account == account) {
                 self.call(by, "/cmkManage/enableKey", &json!({"cmkUuid": key.id}))?;
                 for version in &key.versions {
-                    let body = json!({"cmkUuid": key.id, "input": "abc", "keyVersionId": version});
-                    self.call(by, "/get/hmaccompute", &body)?;
+                    let body = json!({"cmkUuid": key.id, "keyVersionId": version});
+                    match is_pair(&key.spec) {
+                        true => self.call(by, "/asymmetric/getPublicKey", &body)?,
+                        false => {
+                            let mac = json!({"cmkUuid": key.id, "keyVersionId": version, "input": "abc"});
+                            self.call(by, "/get/hmaccompute", &mac)?;
+                        }
+                    }
                 }
+            }
+            let signed = self.model.signed.iter().filter(|signed| signed.account == account).count();
+            for place in 0..signed {
+                self.step(by, &Step::Verify(Which::Own(place), Fate::Whole))?;
+            }
+            let shut = self.model.shut.iter().filter(|shut| shut.account == account).count();
+            for place in 0..shut {
+                self.step(by, &Step::AsymmetricDecrypt(Which::Own(place), Fate::Whole))?;
             }
             for place in 0..sealed {
                 self.step(by, &Step::Decrypt(Which::Own(place), Fate::Whole))?;

@@ -42,7 +42,7 @@ impl Model {
         if bytes > 6144 {
             return Err("KMS.9020");
         }
-        let at = self.usable(by, &body["cmkUuid"])?;
+        let at = self.symmetric(by, &body["cmkUuid"])?;
         let secret = self.keep(Some(body["plaintext"].clone()), bytes);
         Ok(self.seal(at, &body["encryptionContext"], secret, result))
     }
@@ -56,7 +56,7 @@ impl Model {
     ) -> Expected {
         let of_spec = if body["keySpec"].as_str().is_none_or(|spec| spec == "AES_256") { 32 } else { 16 };
         let bytes = body["numberOfBytes"].as_u64().map_or(of_spec, |bytes| bytes as usize);
-        let at = self.usable(by, &body["cmkUuid"])?;
+        let at = self.symmetric(by, &body["cmkUuid"])?;
         let plaintext = shown.then(|| self.drawn(&result["plaintext"], bytes));
         let secret = self.keep(plaintext.clone(), bytes);
         let mut expected = self.seal(at, &body["encryptionContext"], secret, result);
@@ -67,9 +67,7 @@ impl Model {
     pub(super) fn decrypt(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let (blob, context) = (&body["ciphertextBlob"], &body["encryptionContext"]);
         let at = self.maker(by, blob)?;
-        if !self.keys[at].enabled {
-            return Err("KMS.9010");
-        }
+        self.check_usable(at)?;
         let Sealed { key, version, secret, .. } = self.whole(blob, context)?.clone();
         if self.secrets[secret].plaintext.is_none() {
             self.secrets[secret].plaintext =
@@ -90,9 +88,7 @@ impl Model {
     pub(super) fn export(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let blob = &body["ciphertextBlob"];
         let at = self.maker(by, blob)?;
-        if !self.keys[at].enabled {
-            return Err("KMS.9010");
-        }
+        self.check_usable(at)?;
         let Sealed { key, version, secret, .. } = self.whole(blob, &body["encryptionContext"])?.clone();
         if self.secrets[secret].bytes > EXPORTED_MAX {
             return Err("KMS.9020");
@@ -104,15 +100,24 @@ impl Model {
     /// From whatever version made it to the newest one of the destination; the plaintext is not shown.
     pub(super) fn re_encrypt(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let blob = &body["ciphertextBlob"];
-        if !STANDARD.decode(text(blob)).unwrap().starts_with(SYMMETRIC) {
-            return Err("KMS.0110");
+        let framed = STANDARD.decode(text(blob)).unwrap().starts_with(SYMMETRIC);
+        for (field, code) in [
+            ("sourceCmkUuid", "KMS.0110"),
+            ("sourceKeyVersionId", "KMS.0111"),
+            ("sourceEncryptionAlgorithm", "KMS.0114"),
+        ] {
+            if !framed && body[field].is_null() {
+                return Err(code);
+            }
         }
-        let source = self.maker(by, blob)?;
-        let destination = self.find(by, &body["destinationCmkUuid"])?;
-        if !self.keys[source].enabled || !self.keys[destination].enabled {
-            return Err("KMS.9010");
-        }
-        let secret = self.whole(blob, &body["sourceEncryptionContext"])?.secret;
+        let source = if framed { self.maker(by, blob)? } else { self.find(by, &body["sourceCmkUuid"])? };
+        self.find(by, &body["destinationCmkUuid"])?;
+        let destination = self.symmetric(by, &body["destinationCmkUuid"])?;
+        self.check_usable(source)?;
+        let secret = match framed {
+            true => self.whole(blob, &body["sourceEncryptionContext"])?.secret,
+            false => self.secret_of_pair(by, body)?,
+        };
         let mut expected = self.seal(destination, &body["destinationEncryptionContext"], secret, result);
         expected["plaintext"] = Value::Null;
         Ok(expected)
@@ -122,6 +127,9 @@ impl Model {
     pub(super) fn get_data_key(&self, by: Caller, body: &Value) -> Expected {
         let blob = &body["ciphertextBlob"];
         let key = &self.keys[self.maker(by, blob)?];
+        if key.versions.is_empty() {
+            return Err("KMS.9012");
+        }
         let sealed = self.whole(blob, &body["encryptionContext"])?;
         Ok(json!({
             "cmkUuid": key.id, "keyVersionId": sealed.version, "keyState": state(key),
@@ -149,7 +157,7 @@ impl Model {
         whole.next().ok_or("KMS.9028")
     }
 
-    fn keep(&mut self, plaintext: Option<Value>, bytes: usize) -> usize {
+    pub(super) fn keep(&mut self, plaintext: Option<Value>, bytes: usize) -> usize {
         self.secrets.push(Secret { plaintext, bytes });
         self.secrets.len() - 1
     }

@@ -2,18 +2,38 @@
 
 use serde_json::{Value, json};
 
+use super::pairs::is_pair;
 use super::tags::{self, Filter};
 use super::versions::policy;
-use super::{Expected, Key, Model, Rotation, page, state, text, time};
+use super::{Expected, Import, Key, Model, Rotation, page, state, text, time};
 use crate::model::steps::Caller;
 
 impl Model {
     pub(super) fn create_key(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
         let tags = tags::read(&body["tags"])?;
-        let alias = body["aliasName"].as_str().map(str::to_owned);
-        if let Some(name) = &alias {
-            self.check_name(by, name)?;
+        let spec = body["keySpec"].as_str().unwrap_or("AES_256");
+        let usage = body["keyUsage"].as_str().unwrap_or("ENCRYPT/DECRYPT");
+        let rotates = body["enableAutomaticRotation"] == true;
+        if !is_pair(spec) && usage == "SIGN/VERIFY" {
+            return Err("KMS.9027");
         }
+        let import = (body["origin"] == "External").then(Import::default);
+        if import.is_some() && (is_pair(spec) || rotates) {
+            return Err("KMS.9025");
+        }
+        if is_pair(spec) && rotates {
+            return Err("KMS.9027");
+        }
+        let alias = body["aliasName"].as_str().map(str::to_owned);
+        let named = alias.as_ref().map_or(Ok(()), |name| self.check_name(by, name));
+        // A name that nobody may have is seen before anything is counted, one that is taken when the key is kept.
+        if named == Err("KMS.9020") {
+            return Err("KMS.9020");
+        }
+        if is_pair(spec) && self.is_full(by) {
+            return Err("KMS.9030");
+        }
+        named?;
         if self.keys.iter().filter(|key| key.account == by.account).count() >= self.quota {
             return Err("KMS.9030");
         }
@@ -24,14 +44,19 @@ impl Model {
         let key = Key {
             id: text(&self.fresh(&result["cmkUuid"])),
             account: by.account,
-            spec: body["keySpec"].as_str().unwrap_or("AES_256").to_owned(),
+            spec: spec.to_owned(),
+            usage: usage.to_owned(),
             description: body["description"].as_str().unwrap_or_default().to_owned(),
             tags,
             created: self.now,
             enabled: true,
             rotation,
-            versions: vec![text(&self.fresh(&result["primaryKeyVersion"]))],
-            made: vec![self.now],
+            versions: match is_pair(spec) || import.is_some() {
+                true => Vec::new(),
+                false => vec![text(&self.fresh(&result["primaryKeyVersion"]))],
+            },
+            made: if import.is_none() { vec![self.now] } else { Vec::new() },
+            import,
         };
         let mut described = self.describe(&key);
         described.as_object_mut().unwrap().remove("aliases");
@@ -45,6 +70,9 @@ impl Model {
     pub(super) fn switch(&mut self, by: Caller, body: &Value, on: bool) -> Expected {
         let at = self.find(by, &body["cmkUuid"])?;
         let key = &mut self.keys[at];
+        if key.versions.is_empty() {
+            return Err("KMS.9013");
+        }
         key.enabled = on;
         Ok(json!({"cmkUuid": key.id, "keyState": state(key)}))
     }
@@ -68,12 +96,14 @@ impl Model {
             "creationDate": time(key.created),
             "description": key.description,
             "keySpec": key.spec,
-            "keyUsage": "ENCRYPT/DECRYPT",
+            "keyUsage": key.usage,
             "keyState": state(key),
-            "origin": "Ctyun_KMS",
-            "protectionLevel": if key.spec == "Ctyun_SM4" { "HSM" } else { "SOFTWARE" },
-            "primaryKeyVersion": key.versions.last(),
-            "lastRotationDate": key.made.last().filter(|_| key.made.len() > 1).copied().map(time),
+            "origin": if key.import.is_some() { "External" } else { "Ctyun_KMS" },
+            "materialExpireTime":
+                key.import.as_ref().map(|import| import.expires.map_or_else(String::new, time)),
+            "protectionLevel": if key.spec.starts_with("Ctyun") { "HSM" } else { "SOFTWARE" },
+            "primaryKeyVersion": key.versions.last().filter(|_| !is_pair(&key.spec)),
+            "lastRotationDate": key.made.last().filter(|_| key.has_rotated()).copied().map(time),
             "deleteDate": null,
             "instanceId": account.service,
             "tags": tags::view(&key.tags),
@@ -107,7 +137,7 @@ impl Model {
     }
 
     /// The key that a call names, by id or by alias, if the caller may see it.
-    pub(super) fn find(&self, by: Caller, name: &Value) -> Result<usize, &'static str> {
+    pub fn find(&self, by: Caller, name: &Value) -> Result<usize, &'static str> {
         let name = name.as_str().unwrap();
         let id = match name.starts_with("alias/") {
             true => self.accounts[by.account].aliases.get(name).ok_or("KMS.9003")?,
@@ -119,6 +149,27 @@ impl Model {
 
     pub(super) fn usable(&self, by: Caller, name: &Value) -> Result<usize, &'static str> {
         let at = self.find(by, name)?;
-        if self.keys[at].enabled { Ok(at) } else { Err("KMS.9010") }
+        self.check_usable(at)?;
+        Ok(at)
+    }
+
+    pub(super) fn check_usable(&self, at: usize) -> Result<(), &'static str> {
+        match state(&self.keys[at]) {
+            "Enabled" => Ok(()),
+            "PendingImport" => Err("KMS.9012"),
+            _ => Err("KMS.9010"),
+        }
+    }
+
+    /// The key that a call names, if symmetric work may be done with it.
+    pub(super) fn symmetric(&self, by: Caller, name: &Value) -> Result<usize, &'static str> {
+        let at = self.usable(by, name)?;
+        if is_pair(&self.keys[at].spec) { Err("KMS.9027") } else { Ok(at) }
+    }
+}
+
+impl Key {
+    fn has_rotated(&self) -> bool {
+        !is_pair(&self.spec) && self.made.len() > 1
     }
 }

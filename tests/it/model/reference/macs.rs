@@ -7,7 +7,7 @@ use crate::model::steps::Caller;
 
 impl Model {
     pub(super) fn hmac(&mut self, by: Caller, body: &Value, result: &Value) -> Expected {
-        let key = &self.keys[self.usable(by, &body["cmkUuid"])?];
+        let key = &self.keys[self.symmetric(by, &body["cmkUuid"])?];
         let version = body["keyVersionId"].as_str().or(key.versions.last().map(String::as_str)).unwrap();
         if !key.versions.iter().any(|known| known == version) {
             return Err("KMS.9002");

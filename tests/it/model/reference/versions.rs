@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Expected, Key, Model, Rotation, page, text, time};
+use super::pairs::is_pair;
+use super::{Expected, Import, Key, Model, Rotation, page, text, time};
 use crate::model::steps::Caller;
 
 impl Model {
@@ -26,8 +27,8 @@ impl Model {
 
     /// Versions that the scheduler has made, in one account.
     pub fn rotations(&self, account: usize) -> usize {
-        let keys = self.keys.iter().filter(|key| key.account == account);
-        keys.map(|key| key.versions.len() - 1).sum()
+        let keys = self.keys.iter().filter(|key| key.account == account && !is_pair(&key.spec));
+        keys.map(|key| key.versions.len().saturating_sub(1)).sum()
     }
 
     pub(super) fn set_rotation(&mut self, by: Caller, body: &Value) -> Expected {
@@ -38,9 +39,13 @@ impl Model {
             (_, days) => Some(days.as_str().unwrap().trim_end_matches('d').parse::<i64>().unwrap() * 86_400),
         };
         let now = self.now;
+        self.check_usable(at)?;
         let key = &mut self.keys[at];
-        if !key.enabled {
-            return Err("KMS.9010");
+        if key.import.is_some() {
+            return Err("KMS.9025");
+        }
+        if is_pair(&key.spec) {
+            return Err("KMS.9027");
         }
         let same = key.rotation.as_ref().map(|rotation| rotation.interval) == interval;
         if !same {
@@ -53,14 +58,13 @@ impl Model {
 
     pub(super) fn list_versions(&self, by: Caller, body: &Value) -> Expected {
         let key = &self.keys[self.find(by, &body["cmkUuid"])?];
-        let all = (0..key.versions.len()).map(|number| version(key, number)).collect();
-        Ok(page("keyVersions", all, body))
+        Ok(page("keyVersions", versions(key), body))
     }
 
     pub(super) fn describe_version(&self, by: Caller, body: &Value) -> Expected {
         let key = &self.keys[self.find(by, &body["cmkUuid"])?];
-        let number = key.versions.iter().position(|known| *known == body["keyVersionId"]);
-        number.map(|number| version(key, number)).ok_or("KMS.9002")
+        let found = versions(key).into_iter().find(|known| known["keyVersionId"] == body["keyVersionId"]);
+        found.ok_or("KMS.9002")
     }
 }
 
@@ -78,11 +82,12 @@ pub fn policy(key: &Key) -> Value {
     })
 }
 
-fn version(key: &Key, number: usize) -> Value {
-    json!({
-        "cmkUuid": key.id,
-        "keyVersionId": key.versions[number],
-        "creationDate": time(key.made[number]),
-        "isPrimary": number + 1 == key.versions.len(),
-    })
+/// The versions of a key, oldest first; the one of a key whose material is away is known all the same.
+fn versions(key: &Key) -> Vec<Value> {
+    let view = |id: &String, made: i64, is_primary: bool| json!({"cmkUuid": key.id, "keyVersionId": id, "creationDate": time(made), "isPrimary": is_primary});
+    let away = key.import.as_ref().filter(|_| key.versions.is_empty()).and_then(Import::version);
+    let there = key.versions.iter().zip(&key.made).enumerate();
+    let there = there
+        .map(|(number, (id, made))| view(id, *made, number + 1 == key.versions.len() && !is_pair(&key.spec)));
+    away.map(|(id, made)| view(id, made, false)).into_iter().chain(there).collect()
 }

@@ -5,10 +5,12 @@ use proptest::option::{of, weighted};
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::{select, subsequence};
 
-use super::{AliasName, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
+use super::{AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Part, Step, TagFilter, Tags, Which, Work};
+use crate::material::ALGORITHMS;
+use crate::model::reference::is_pair;
 
 const ALIASES: [&str; 5] = ["alias/a", "alias/b", "alias/b/2", "alias/C_d-e", "alias/ecs"];
-const SPECS: [&str; 2] = ["AES_256", "Ctyun_SM4"];
+const SPECS: [&str; 4] = ["AES_256", "Ctyun_SM4", "Ctyun_SM2", "RSA_2048"];
 const INTERVALS: [&str; 3] = ["7d", "8d", "30d"];
 const INPUTS: [&str; 3] = ["abc", "钥库", "a\nb"];
 const TOKENS: [&str; 2] = ["first token", "second token"];
@@ -49,26 +51,31 @@ fn step() -> BoxedStrategy<Step> {
         2 => page().prop_map(|(number, size)| Step::ListAliases { number, size }),
         2 => (key(), page())
             .prop_map(|(key, (number, size))| Step::ListAliasesOfKey { key, number, size }),
-        4 => (key(), weighted(0.7, select(&INTERVALS[..])))
+        4 => (key_for(Work::Symmetric), weighted(0.7, select(&INTERVALS[..])))
             .prop_map(|(key, interval)| Step::SetRotation(key, interval.is_some(), interval)),
         1 => (key(), any::<bool>(), of(select(&INTERVALS[..])))
             .prop_map(|(key, on, interval)| Step::SetRotation(key, on, interval)),
         3 => (key(), page()).prop_map(|(key, (number, size))| Step::ListVersions { key, number, size }),
         3 => (key(), which(), 0..4usize)
             .prop_map(|(key, which, number)| Step::DescribeVersion(key, which, number)),
-        7 => (key(), length(), of(select(&CONTEXTS[..])))
+        6 => (which(), weighted(0.1, key()), select(&ALGORITHMS[..]), token())
+            .prop_map(|(of, key, algorithm, token)| Step::ImportParameters { of, key, algorithm, token }),
+        16 => import(),
+        3 => (which(), weighted(0.2, key())).prop_map(|(of, key)| Step::DeleteMaterial(of, key)),
+        7 => (key_for(Work::Symmetric), length(), of(select(&CONTEXTS[..])))
             .prop_map(|(key, bytes, context)| Step::Encrypt { key, bytes, context }),
         9 => (which(), fate()).prop_map(|(sealed, fate)| Step::Decrypt(sealed, fate)),
         5 => generate_data_key(),
-        2 => (key(), of(1..=1024u64), of(select(&CONTEXTS[..])))
+        2 => (key_for(Work::Symmetric), of(1..=1024u64), of(select(&CONTEXTS[..])))
             .prop_map(|(key, bytes, context)| Step::GenerateAndExport { key, bytes, context }),
         4 => (which(), fate()).prop_map(|(sealed, fate)| Step::Export(sealed, fate)),
-        8 => (which(), fate(), weighted(0.6, key()), of(select(&CONTEXTS[..])))
+        8 => (which(), fate(), weighted(0.6, key_for(Work::Symmetric)), of(select(&CONTEXTS[..])))
             .prop_map(|(sealed, fate, to, context)| Step::ReEncrypt { sealed, fate, to, context }),
         5 => (which(), fate()).prop_map(|(sealed, fate)| Step::GetDataKey(sealed, fate)),
-        5 => (key(), select(&INPUTS[..]), of((which(), 0..4usize)))
+        5 => (key_for(Work::Symmetric), select(&INPUTS[..]), of((which(), 0..4usize)))
             .prop_map(|(key, input, version)| Step::Mac { key, input, version }),
         1 => select(&INPUTS[..]).prop_map(Step::Digest),
+        30 => pairs(),
         2 => create_credential(),
         2 => which().prop_map(Step::EnableCredential),
         2 => which().prop_map(Step::DisableCredential),
@@ -86,13 +93,17 @@ fn step() -> BoxedStrategy<Step> {
 }
 
 fn create_key() -> impl Strategy<Value = Step> {
-    let rotation = of(select(&INTERVALS[..]));
+    // Pairs do not rotate, and nothing from outside does.
+    let rotation = (of(select(&INTERVALS[..])), weighted(0.1, Just(())));
     let description = of(select(&["", "first", "第二"][..]));
     let alias = weighted(0.4, select(&ALIASES[..]));
-    (of(select(&SPECS[..])), rotation, alias, description, weighted(0.5, tags()), token()).prop_map(
-        |(spec, rotation, alias, description, tags, token)| Step::CreateKey {
+    let made = (kind(), weighted(0.3, Just(())));
+    (made, rotation, alias, description, weighted(0.5, tags()), token()).prop_map(
+        |(((spec, usage), outside), (rotation, all), alias, description, tags, token)| Step::CreateKey {
             spec,
-            rotation,
+            usage,
+            external: outside.is_some() && (all.is_some() || !spec.is_some_and(is_pair)),
+            rotation: rotation.filter(|_| all.is_some() || !(spec.is_some_and(is_pair) || outside.is_some())),
             alias,
             description,
             tags,
@@ -101,12 +112,65 @@ fn create_key() -> impl Strategy<Value = Step> {
     )
 }
 
+/// Spec and usage; RSA keys take their time. Symmetric keys sign nothing.
+fn kind() -> impl Strategy<Value = (Option<&'static str>, Option<&'static str>)> {
+    const SIGNS: Option<&str> = Some("SIGN/VERIFY");
+    prop_oneof![
+        9 => of(select(&SPECS[..2])).prop_map(|spec| (spec, None)),
+        4 => Just((Some("Ctyun_SM2"), SIGNS)),
+        4 => Just((Some("Ctyun_SM2"), None)),
+        1 => Just((Some("RSA_2048"), SIGNS)),
+        1 => Just((Some("RSA_2048"), Some("ENCRYPT/DECRYPT"))),
+        1 => select(&SPECS[..2]).prop_map(|spec| (Some(spec), SIGNS)),
+    ]
+}
+
+fn pairs() -> impl Strategy<Value = Step> {
+    let (signing, encryption) = (|| key_for(Work::Signing), || key_for(Work::AsymmetricEncryption));
+    let any = prop_oneof![signing(), encryption()];
+    let lengths = prop_oneof![8 => 1..=64usize, 2 => select(&[190, 191, 214, 215, 6047, 6048][..])];
+    prop_oneof![
+        3 => (any.clone(), token()).prop_map(|(key, token)| Step::CreateVersion(key, token)),
+        4 => (signing(), part(), 0..3u8).prop_map(|(key, part, digest)| Step::Sign(key, part, digest)),
+        5 => (which(), fate()).prop_map(|(signed, fate)| Step::Verify(signed, fate)),
+        4 => (encryption(), part(), lengths)
+            .prop_map(|(key, part, bytes)| Step::AsymmetricEncrypt(key, part, bytes)),
+        5 => (which(), fate()).prop_map(|(shut, fate)| Step::AsymmetricDecrypt(shut, fate)),
+        2 => (any, part()).prop_map(|(key, part)| Step::ShowPublicKey(key, part)),
+        3 => re_encrypt_asymmetric(),
+    ]
+}
+
+fn re_encrypt_asymmetric() -> impl Strategy<Value = Step> {
+    let fields = prop_oneof![6 => Just(3), 1 => 0..3usize];
+    (which(), fate(), key_for(Work::Symmetric), of(select(&CONTEXTS[..])), fields).prop_map(
+        |(shut, fate, to, context, fields)| Step::ReEncryptAsymmetric { shut, fate, to, context, fields },
+    )
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    (weighted(0.95, 0..4usize), 0..2usize, weighted(0.95, Just(())))
+        .prop_map(|(version, algorithm, fits)| Part { version, algorithm, fits: fits.is_some() })
+}
+
+fn import() -> impl Strategy<Value = Step> {
+    let brings = prop_oneof![
+        12 => prop_oneof![5 => Just(1u8), 1 => Just(2)].prop_map(|byte| Brings::Material(byte, 0)),
+        1 => Just(Brings::Material(1, 1)),
+        1 => Just(Brings::OtherAlgorithm),
+        1 => Just(Brings::Noise),
+    ];
+    let ends = weighted(0.3, select(&[0, 1, 3600, 7 * DAY as i64][..]));
+    (which(), 0..3usize, weighted(0.1, key()), brings, ends)
+        .prop_map(|(of, number, key, brings, ends)| Step::Import { of, number, key, brings, ends })
+}
+
 fn create_credential() -> impl Strategy<Value = Step> {
     (which(), token()).prop_map(|(of, token)| Step::CreateCredential { of, token })
 }
 
 fn list_keys() -> impl Strategy<Value = Step> {
-    let state = weighted(0.3, select(&["Enabled", "Disabled"][..]));
+    let state = weighted(0.3, select(&["Enabled", "Disabled", "PendingImport"][..]));
     let part = weighted(0.3, select(&["alias/", "b", "/2", "nowhere"][..]));
     (page(), state, weighted(0.3, select(&SPECS[..])), part, tag_filter()).prop_map(
         |((number, size), state, spec, part, tags)| Step::ListKeys { number, size, state, spec, part, tags },
@@ -124,9 +188,14 @@ fn page() -> impl Strategy<Value = (u64, u64)> {
 
 fn generate_data_key() -> impl Strategy<Value = Step> {
     let spec = of(select(&["AES_256", "AES_128", "SM4_128"][..]));
-    (key(), spec, weighted(0.3, 1..=1024u64), of(select(&CONTEXTS[..])), any::<bool>()).prop_map(
-        |(key, spec, bytes, context, shown)| Step::GenerateDataKey { key, spec, bytes, context, shown },
-    )
+    (key_for(Work::Symmetric), spec, weighted(0.3, 1..=1024u64), of(select(&CONTEXTS[..])), any::<bool>())
+        .prop_map(|(key, spec, bytes, context, shown)| Step::GenerateDataKey {
+            key,
+            spec,
+            bytes,
+            context,
+            shown,
+        })
 }
 
 fn which() -> impl Strategy<Value = Which> + Clone {
@@ -144,6 +213,11 @@ fn key() -> impl Strategy<Value = KeyName> + Clone {
         5 => alias().prop_map(KeyName::Alias),
         1 => Just(KeyName::Nobodys),
     ]
+}
+
+/// Mostly one that is made for the work.
+fn key_for(work: Work) -> impl Strategy<Value = KeyName> + Clone {
+    prop_oneof![3 => place().prop_map(move |place| KeyName::For(work, place)), 1 => key()]
 }
 
 /// One or several of the caller's, between which there may be others; rarely none.

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{AliasName, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which};
+use super::{AliasName, Brings, CONTEXTS, Caller, Fate, KeyName, Step, TagFilter, Tags, Which, Work};
 use crate::export::for_somebody;
 use crate::kit::{base64, new_id, unbase64};
-use crate::model::reference::Model;
+use crate::material::{ALGORITHMS, DELETE, IMPORT, PARAMETERS, Way, asked};
+use crate::model::reference::{Key, Model, is_pair};
 
 /// Bytes of a ciphertext that name its key and version.
 const HEAD: usize = 104;
@@ -35,8 +36,12 @@ impl Step {
             Self::ListAliases { .. } => "/keyName/listAlias",
             Self::ListAliasesOfKey { .. } => "/keyName/listAliasByUuid",
             Self::SetRotation(..) => "/versionControl/updateRotationPolicy",
+            Self::CreateVersion(..) => "/versionControl/createKeyVersion",
             Self::ListVersions { .. } => "/versionControl/listKeyVersions",
             Self::DescribeVersion(..) => "/versionControl/describeKeyVersion",
+            Self::ImportParameters { .. } => PARAMETERS,
+            Self::Import { .. } => IMPORT,
+            Self::DeleteMaterial(..) => DELETE,
             Self::Encrypt { .. } => "/keyCompute/encrypt",
             Self::Decrypt(..) => "/keyCompute/decrypt",
             Self::GenerateDataKey { shown: true, .. } => "/keyCompute/generateDataKey",
@@ -44,6 +49,12 @@ impl Step {
             Self::GenerateAndExport { .. } => "/keyCompute/generateAndExportDataKey",
             Self::Export(..) => "/keyCompute/exportDataKey",
             Self::ReEncrypt { .. } => "/cmManage/reEncrypt",
+            Self::ReEncryptAsymmetric { .. } => "/keyCompute/reEncrypt",
+            Self::Sign(..) => "/asymmetric/asymmetricSign",
+            Self::Verify(..) => "/asymmetric/asymmetricVerify",
+            Self::AsymmetricEncrypt(..) => "/asymmetric/asymmetricEncrypt",
+            Self::AsymmetricDecrypt(..) => "/asymmetric/asymmetricDecrypt",
+            Self::ShowPublicKey(..) => "/asymmetric/getPublicKey",
             Self::GetDataKey(..) => "/keyCompute/getDataKey",
             Self::Mac { .. } => "/get/hmaccompute",
             Self::Digest(_) => "/get/messageDigest",
@@ -63,8 +74,9 @@ impl Step {
     fn body(&self, by: Caller, model: &Model) -> Option<Value> {
         let of = |key: &KeyName, further: Value| with(json!({"cmkUuid": key.text(by, model)}), further);
         Some(match self {
-            Self::CreateKey { spec, rotation, alias, description, tags, token } => json!({
-                "keySpec": spec, "aliasName": alias, "description": description,
+            Self::CreateKey { spec, usage, external, rotation, alias, description, tags, token } => json!({
+                "keySpec": spec, "keyUsage": usage, "origin": external.then_some("External"),
+                "aliasName": alias, "description": description,
                 "tags": tags.as_ref().map(|tags| list(tags).to_string()), "clientToken": token,
                 "enableAutomaticRotation": rotation.is_some(), "rotationInterval": rotation,
             }),
@@ -89,6 +101,20 @@ impl Step {
             Self::ListVersions { key, number, size } => of(key, page(*number, *size)),
             Self::DescribeVersion(key, which, number) => {
                 of(key, json!({"keyVersionId": version_of(*which, *number, by, model)}))
+            }
+            Self::ImportParameters { of: outside, key, algorithm, token } => {
+                let key = named(*outside, key.as_ref(), by, model)?;
+                with(asked(&json!(key), algorithm), json!({"clientToken": token}))
+            }
+            Self::Import { of: outside, number, key, brings, ends } => {
+                let (way, length) = token_of(*outside, *number, by, model)?;
+                let key = named(*outside, key.as_ref(), by, model)?;
+                let ends = ends.map(|seconds| if seconds == 0 { 0 } else { model.now + seconds });
+                let further = json!({"cmkUuid": key, "keyMaterialExpireUnix": ends});
+                with(brings.body(&way, length), further)
+            }
+            Self::DeleteMaterial(outside, key) => {
+                json!({"cmkUuid": named(*outside, key.as_ref(), by, model)?})
             }
             Self::Encrypt { key, bytes, context } => {
                 let plaintext = base64(vec![*bytes as u8; *bytes]);
@@ -120,6 +146,15 @@ impl Step {
                 of(key, json!({"input": input, "keyVersionId": version}))
             }
             Self::Digest(input) => json!({"input": input}),
+            Self::CreateVersion(key, token) => {
+                json!({"cmkUuid": key.there(by, model)?, "clientToken": token})
+            }
+            Self::Sign(..)
+            | Self::Verify(..)
+            | Self::AsymmetricEncrypt(..)
+            | Self::AsymmetricDecrypt(..)
+            | Self::ShowPublicKey(..)
+            | Self::ReEncryptAsymmetric { .. } => return self.with_pair(by, model),
             Self::CreateCredential { of, token } => {
                 with(point(*of, by, model), json!({"clientToken": token}))
             }
@@ -138,7 +173,42 @@ impl Step {
     }
 }
 
-fn with(mut body: Value, further: Value) -> Value {
+/// A key by its name, or one of those with material from outside.
+fn named(outside: Which, key: Option<&KeyName>, by: Caller, model: &Model) -> Option<String> {
+    match key {
+        Some(key) => Some(key.text(by, model)),
+        None => outside.among(by, &model.external(), |key| key.account).map(|key| key.id.clone()),
+    }
+}
+
+/// A token of one of the keys with material from outside, and how long that material is.
+fn token_of(outside: Which, number: usize, by: Caller, model: &Model) -> Option<(Way, usize)> {
+    let external = model.external();
+    let key = outside.among(by, &external, |key| key.account)?;
+    let tokens = &key.import.as_ref()?.tokens;
+    let token = &tokens[number.checked_rem(tokens.len())?];
+    Some((token.way.clone(), if key.spec == "Ctyun_SM4" { 16 } else { 32 }))
+}
+
+impl Brings {
+    /// What importKeyMaterial takes, and for the reference what is in it: see `Model::import`.
+    fn body(self, way: &Way, length: usize) -> Value {
+        let (wrapped, brings) = match self {
+            Self::Material(byte, more) => {
+                let material = vec![byte; length + more];
+                (way.wrap(&material), Some(hex::encode(material)))
+            }
+            Self::OtherAlgorithm => {
+                let other = ALGORITHMS.into_iter().find(|other| *other != way.algorithm).unwrap();
+                (way.wrap_by(other, &vec![1; length]), None)
+            }
+            Self::Noise => (base64([0x5a; 256]), None),
+        };
+        with(way.body_of(&wrapped), json!({"brings": brings}))
+    }
+}
+
+pub(super) fn with(mut body: Value, further: Value) -> Value {
     let Value::Object(further) = further else { panic!("{further} is no object") };
     body.as_object_mut().unwrap().extend(further);
     body
@@ -168,7 +238,8 @@ fn resources(keys: &[KeyName], by: Caller, model: &Model) -> Value {
 /// Some version of a key.
 fn version_of(which: Which, number: usize, by: Caller, model: &Model) -> String {
     let named = which.among(by, &model.keys, |key| key.account);
-    named.map_or_else(new_id, |key| key.versions[number % key.versions.len()].clone())
+    let version = |key: &Key| Some(key.versions[number.checked_rem(key.versions.len())?].clone());
+    named.and_then(version).unwrap_or_else(new_id)
 }
 
 fn point(of: Which, by: Caller, model: &Model) -> Value {
@@ -192,7 +263,7 @@ impl Which {
     }
 
     /// Picks one of those that belong to the account.
-    fn among<T>(self, by: Caller, all: &[T], owner: impl Fn(&T) -> usize) -> Option<&T> {
+    pub(super) fn among<T>(self, by: Caller, all: &[T], owner: impl Fn(&T) -> usize) -> Option<&T> {
         let (Self::Own(place) | Self::Foreign(place)) = self;
         let count = all.iter().filter(|one| owner(one) == self.account(by)).count();
         let mut own = all.iter().filter(|one| owner(one) == self.account(by));
@@ -213,14 +284,35 @@ impl AliasName {
     }
 }
 
+impl Key {
+    fn work(&self) -> Work {
+        match (is_pair(&self.spec), self.usage.as_str()) {
+            (false, _) => Work::Symmetric,
+            (true, "SIGN/VERIFY") => Work::Signing,
+            (true, _) => Work::AsymmetricEncryption,
+        }
+    }
+}
+
 impl KeyName {
-    fn text(&self, by: Caller, model: &Model) -> String {
+    pub(super) fn text(&self, by: Caller, model: &Model) -> String {
+        self.there(by, model).unwrap_or_else(new_id)
+    }
+
+    /// Nothing for a key that is made for some work, if there is none.
+    pub(super) fn there(&self, by: Caller, model: &Model) -> Option<String> {
         match self {
-            Self::Id(which) => {
-                which.among(by, &model.keys, |key| key.account).map_or_else(new_id, |key| key.id.clone())
+            Self::For(work, place) => {
+                let fits = |key: &&Key| key.account == by.account && key.work() == *work;
+                let place = place.checked_rem(model.keys.iter().filter(fits).count())?;
+                model.keys.iter().filter(fits).nth(place).map(|key| key.id.clone())
             }
-            Self::Alias(name) => name.text(by, model),
-            Self::Nobodys => new_id(),
+            Self::Id(which) => {
+                let key = which.among(by, &model.keys, |key| key.account);
+                Some(key.map_or_else(new_id, |key| key.id.clone()))
+            }
+            Self::Alias(name) => Some(name.text(by, model)),
+            Self::Nobodys => Some(new_id()),
         }
     }
 }
