@@ -17,11 +17,7 @@ test:
 
 # The tests that print figures, and only what they print; LONG_RUN=1 make figures runs each for long.
 FIGURES = asymmetric:: faults:: recovery:: full_disk:: bit_rot:: canaries:: hygiene:: container:: broken_settings:: kill:: power_cut:: audit_manipulation:: wrapping_key:: rotation:: import:: model:: refusals:: hardening:: nonces::
-<<<<<<< HEAD
-MACHINE_FIGURES = self_test:: key_pairs:: vectors:: trials::
-=======
 MACHINE_FIGURES = self_test:: key_pairs:: vectors:: trials:: collision:: nonces::
->>>>>>> helper-export
 figures:
 	@log=$$(mktemp); cargo test --locked --test it -- --nocapture --test-threads=2 $(FIGURES) >$$log 2>&1; code=$$?; \
 	cargo test --locked -p firmware-sim --lib --test it -- --nocapture $(MACHINE_FIGURES) >>$$log 2>&1 || code=$$?; \
