@@ -13,8 +13,8 @@ use sm2::pkcs8::{DecodePublicKey, EncodePublicKey};
 use super::{CIPHERTEXT_BYTES_MAX, OVERHEAD_BYTES, PUBLIC_BYTES, SIGNATURE_BYTES, UNCOMPRESSED};
 use crate::alg::Forged;
 
-/// How much longer DER is than C1 ‖ C3 ‖ C2 at most, for C2 of up to 127 bytes; a few bytes of length more for longer ones.
-pub(super) const DER_BYTES: usize = 12;
+/// How much longer DER is than C1 ‖ C3 ‖ C2: 10 to 12 bytes for C2 of up to 127 bytes, and a little more for what is damaged.
+pub(super) const DER_BYTES: usize = 14;
 
 const FIELD_BYTES: usize = 32;
 const HASH_BYTES: usize = OVERHEAD_BYTES - PUBLIC_BYTES;
