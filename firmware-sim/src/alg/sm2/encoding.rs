@@ -95,13 +95,14 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Reads the head of the sequence, which is as long as everything behind it.
     fn head(&mut self) {
-        let sequence = self.reader.as_mut().is_some_and(|reader| {
-            let header = Header::decode(reader);
-            header.is_ok_and(|header| {
-                header.tag() == Tag::Sequence && header.length() == reader.remaining_len()
-            })
+        let head = self.reader.as_mut().and_then(|reader| {
+            let header = Header::decode(reader).ok().filter(|header| header.tag() == Tag::Sequence);
+            header.map(|header| header.length() == reader.remaining_len())
         });
-        self.whole &= sequence;
+        self.whole &= head.unwrap_or_default();
+        if head.is_none() {
+            self.reader = SliceReader::new(self.example).ok();
+        }
     }
 
     /// Reads a part; if there is none, that of the example, from which it goes on.
