@@ -1,6 +1,7 @@
 //! A timing probe: whether decryptions that fail differently take differently long. Ciphertexts of several classes, all bad,
 //! go through the machine's commands in random order; Welch's t compares each class with the first, after the manner of
-//! dudect: at several percentiles, because interruptions lie in the tail. Fails where |t| reaches 4.5.
+//! dudect: at several percentiles, because interruptions lie in the tail. Fails where |t| reaches 4.5 between ciphertexts that
+//! only the key tells apart. What everybody sees to be bad is printed beside them: its duration tells nobody anything.
 //!
 //! cargo bench --workspace --bench timing -- [--samples N] [--only oaep-sha-256|oaep-sha-1|pkcs1|sm2|sm2-raw]
 
@@ -73,14 +74,23 @@ fn main() -> ExitCode {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let entropy = System::open();
     let machine = machine(directory.path(), entropy.clone());
-    let mut worst = 0.0_f64;
+    let mut worst = Worst::default();
     for probe in [Probe::OaepSha256, Probe::OaepSha1, Probe::Pkcs1, Probe::Sm2, Probe::Sm2Raw] {
         if only.as_ref().is_none_or(|only| only == probe.name()) {
-            worst = worst.max(measure(&machine, &entropy, probe, samples));
+            measure(&machine, &entropy, probe, samples, &mut worst);
         }
     }
-    println!("figure timing_max_t {worst:.2} (aim under {LIMIT})");
-    if worst < LIMIT { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let Worst { secret, visible } = worst;
+    println!("figure timing_max_t_of_what_the_key_tells {secret:.2} (aim under {LIMIT})");
+    println!("figure timing_max_t_of_what_everybody_sees {visible:.2} (aim none)");
+    if secret < LIMIT { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The largest |t| of either kind of class.
+#[derive(Default)]
+struct Worst {
+    secret: f64,
+    visible: f64,
 }
 
 fn options() -> Result<(usize, Option<String>), String> {
@@ -103,8 +113,8 @@ fn options() -> Result<(usize, Option<String>), String> {
     Ok((samples, only))
 }
 
-/// Times one way of decrypting over all its classes; answers the largest |t|.
-fn measure(machine: &Machine, entropy: &System, probe: Probe, samples: usize) -> f64 {
+/// Times one way of decrypting over all its classes.
+fn measure(machine: &Machine, entropy: &System, probe: Probe, samples: usize, worst: &mut Worst) {
     let key = key(machine, probe);
     let classes = classes::of(probe, machine, &key, entropy);
     for class in &classes {
@@ -134,18 +144,17 @@ fn measure(machine: &Machine, entropy: &System, probe: Probe, samples: usize) ->
             }
         }
     }
-    report(probe, &classes, &times)
+    report(probe, &classes, &times, worst);
 }
 
-fn report(probe: Probe, classes: &[Class], times: &[Vec<f64>]) -> f64 {
+fn report(probe: Probe, classes: &[Class], times: &[Vec<f64>], worst: &mut Worst) {
     println!("\n{}, {} samples of each class", probe.name(), times[0].len());
-    let mut worst = 0.0_f64;
     for (class, times_of) in classes.iter().zip(times) {
         let t = welch::largest_t(&times[0], times_of);
         println!("  {:<40} median {:>9.2} µs   t {t:>6.2}", class.name, welch::median(times_of) / 1e3);
-        worst = worst.max(t.abs());
+        let worst = if class.visible { &mut worst.visible } else { &mut worst.secret };
+        *worst = worst.max(t.abs());
     }
-    worst
 }
 
 fn key(machine: &Machine, probe: Probe) -> WrappedKey {

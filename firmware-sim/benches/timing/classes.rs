@@ -57,11 +57,17 @@ impl Probe {
 /// Ciphertexts that are bad in the same way.
 pub struct Class {
     pub name: &'static str,
+    /// Whether everybody sees that it is bad, without the key: by its length, its form or its number.
+    pub visible: bool,
     pub ciphertexts: Vec<Vec<u8>>,
 }
 
 fn class(name: &'static str, mut make: impl FnMut() -> Vec<u8>) -> Class {
-    Class { name, ciphertexts: (0..POOL).map(|_| make()).collect() }
+    Class { name, visible: false, ciphertexts: (0..POOL).map(|_| make()).collect() }
+}
+
+fn visible(name: &'static str, make: impl FnMut() -> Vec<u8>) -> Class {
+    Class { visible: true, ..class(name, make) }
 }
 
 /// The classes of a way of decrypting; the first is what the others are compared with.
@@ -159,10 +165,10 @@ fn oaep<H: Digest>(public: &Public, draw: &impl Fn(usize) -> Vec<u8>) -> Vec<Cla
         class("first byte not zero", || encoded(&Encoding { first: 1, ..RIGHT })),
         class("another label", || encoded(&Encoding { label: b"label", ..RIGHT })),
         class("no byte before the message", || encoded(&Encoding { separator: 2, ..RIGHT })),
-        class("modulus and above", || above(public, draw)),
-        class("one byte too long", || [public.below(draw), vec![0]].concat()),
-        class("one byte too short", || public.below(draw)[1..].to_vec()),
-        class("empty", Vec::new),
+        visible("modulus and above", || above(public, draw)),
+        visible("one byte too long", || [public.below(draw), vec![0]].concat()),
+        visible("one byte too short", || public.below(draw)[1..].to_vec()),
+        visible("empty", Vec::new),
     ]
 }
 
@@ -196,8 +202,8 @@ fn pkcs1(public: &Public, draw: &impl Fn(usize) -> Vec<u8>) -> Vec<Class> {
         class("material of 31 bytes", || encoded([0, 2], padding(fitting + 1), 0, draw(31))),
         class("material of 16 bytes", || encoded([0, 2], padding(fitting + 16), 0, draw(16))),
         class("other material than at first", || encoded([0, 2], padding(fitting), 0, draw(32))),
-        class("modulus and above", || above(public, draw)),
-        class("one byte too short", || public.below(draw)[1..].to_vec()),
+        visible("modulus and above", || above(public, draw)),
+        visible("one byte too short", || public.below(draw)[1..].to_vec()),
     ]
 }
 
@@ -224,15 +230,15 @@ fn sm2(encrypt: &impl Fn() -> Vec<u8>, draw: &impl Fn(usize) -> Vec<u8>) -> Vec<
         class("C3 changed", || from_end(PLAINTEXT.len() + 3)),
         class("C2 changed", || from_end(1)),
         class("C1 another point", || another_point(encrypt).der()),
-        class("C1 off the curve", || off_the_curve(encrypt).der()),
-        class("no DER", || [vec![0x31], draw(139)].concat()),
-        class("cut by a byte", || {
+        visible("C1 off the curve", || off_the_curve(encrypt).der()),
+        visible("no DER", || [vec![0x31], draw(139)].concat()),
+        visible("cut by a byte", || {
             let ciphertext = encrypt();
             ciphertext[..ciphertext.len() - 1].to_vec()
         }),
-        class("longer by a byte", || [encrypt(), vec![0]].concat()),
-        class("neither form", || [&[0], &Parts::of(&encrypt()).raw()[1..]].concat()),
-        class("C3 of 31 bytes", || {
+        visible("longer by a byte", || [encrypt(), vec![0]].concat()),
+        visible("neither form", || [&[0], &Parts::of(&encrypt()).raw()[1..]].concat()),
+        visible("C3 of 31 bytes", || {
             let mut parts = Parts::of(&encrypt());
             parts.hash.truncate(31);
             parts.der()
@@ -247,8 +253,8 @@ fn sm2_raw(encrypt: &impl Fn() -> Vec<u8>) -> Vec<Class> {
         class("C3 changed", || changed(raw(), 65)),
         class("C2 changed", || changed(raw(), 97)),
         class("C1 another point", || another_point(encrypt).raw()),
-        class("C1 off the curve", || off_the_curve(encrypt).raw()),
-        class("C1 beyond the field", || Parts { x: [0xFF; 32], ..Parts::of(&encrypt()) }.raw()),
+        visible("C1 off the curve", || off_the_curve(encrypt).raw()),
+        visible("C1 beyond the field", || Parts { x: [0xFF; 32], ..Parts::of(&encrypt()) }.raw()),
     ]
 }
 

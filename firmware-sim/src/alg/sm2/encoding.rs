@@ -13,8 +13,8 @@ use sm2::pkcs8::{DecodePublicKey, EncodePublicKey};
 use super::{CIPHERTEXT_BYTES_MAX, OVERHEAD_BYTES, PUBLIC_BYTES, SIGNATURE_BYTES, UNCOMPRESSED};
 use crate::alg::Forged;
 
-/// How much longer DER is than C1 ‖ C3 ‖ C2 at most, for C2 of up to 127 bytes; a few bytes of length more for longer ones.
-pub(super) const DER_BYTES: usize = 12;
+/// How much longer DER is than C1 ‖ C3 ‖ C2: 10 to 12 bytes for C2 of up to 127 bytes, and a little more for what is damaged.
+pub(super) const DER_BYTES: usize = 14;
 
 const FIELD_BYTES: usize = 32;
 const HASH_BYTES: usize = OVERHEAD_BYTES - PUBLIC_BYTES;
@@ -95,13 +95,14 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Reads the head of the sequence, which is as long as everything behind it.
     fn head(&mut self) {
-        let sequence = self.reader.as_mut().is_some_and(|reader| {
-            let header = Header::decode(reader);
-            header.is_ok_and(|header| {
-                header.tag() == Tag::Sequence && header.length() == reader.remaining_len()
-            })
+        let head = self.reader.as_mut().and_then(|reader| {
+            let header = Header::decode(reader).ok().filter(|header| header.tag() == Tag::Sequence);
+            header.map(|header| header.length() == reader.remaining_len())
         });
-        self.whole &= sequence;
+        self.whole &= head.unwrap_or_default();
+        if head.is_none() {
+            self.reader = SliceReader::new(self.example).ok();
+        }
     }
 
     /// Reads a part; if there is none, that of the example, from which it goes on.
