@@ -152,6 +152,9 @@ impl Purpose {
     }
 }
 
+/// What tells the material of a key from any other: a MAC under a key of the machine, over the key's id and the material.
+pub type Binding = [u8; 32];
+
 /// Whose root key a key hangs from: `protectionLevel` on the wire (contract section 1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Custody {

@@ -123,7 +123,7 @@ pub use crate::commands::device::{
 };
 pub use crate::commands::digest::DigestSm3;
 pub use crate::commands::export::{ExportDataKey, GenerateAndExportDataKey};
-pub use crate::commands::import::{Binding, ImportKey, Imported, MakeSpareKey, TakeSpareKey};
+pub use crate::commands::import::{ImportKey, Imported, MakeSpareKey, TakeSpareKey};
 pub use crate::commands::keys::{GenerateKey, Rewrap};
 pub use crate::commands::mac::HmacSm3;
 pub use crate::commands::random::{RANDOM_BYTES_MAX, Random};
@@ -134,7 +134,7 @@ pub use crate::directories::Directories;
 pub use crate::entropy::{Entropy, EntropyFailed};
 pub use crate::fault::Fault;
 pub use crate::frame::{ACCOUNT_BYTES_MAX, CONTEXT_BYTES_MAX, Frame, PLAINTEXT_BYTES_MAX};
-pub use crate::identity::{Algorithm, Custody, KeyName, PartitionId, Purpose};
+pub use crate::identity::{Algorithm, Binding, Custody, KeyName, PartitionId, Purpose};
 pub use crate::key_pair::RecipientKey;
 pub use crate::machine::{Machine, Options};
 pub use crate::material::Released;

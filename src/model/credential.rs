@@ -20,7 +20,7 @@ pub struct Credential {
     /// Who signs with it.
     pub holder: Holder,
     /// The secret key, wrapped by the cipher machine.
-    #[serde(with = "super::key::wrapped")]
+    #[serde(with = "super::wrapped")]
     pub secret: WrappedKey,
     /// Whether it is accepted.
     pub status: CredentialStatus,

@@ -10,7 +10,7 @@ use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{ImportTokenId, VersionId};
 use crate::model::algorithm::ImportAlgorithm;
-use crate::model::key::wrapped;
+use crate::model::wrapped;
 
 /// What a key knows of its material from outside; empty for a key whose material the cipher machine made.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]

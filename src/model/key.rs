@@ -17,6 +17,7 @@ use crate::model::record::{Kind, List, Listing, Record};
 use crate::model::rotation::{Rotation, RotationPeriod};
 use crate::model::tag::{TagKey, Tags};
 use crate::model::text::Description;
+use crate::model::wrapped;
 
 /// Keys that one base instance may hold (manual: 2,000).
 pub const KEYS_PER_BASE_INSTANCE: u64 = 2000;
@@ -120,21 +121,6 @@ pub struct KeyVersion {
     pub wrapped: WrappedKey,
     /// When it was made.
     pub created: Timestamp,
-}
-
-/// A wrapped key as bytes in the stored body.
-pub(crate) mod wrapped {
-    use firmware_sim::WrappedKey;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(key: &WrappedKey, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(key.as_bytes())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<WrappedKey, D::Error> {
-        let bytes = Vec::<u8>::deserialize(from)?;
-        WrappedKey::from_bytes(bytes).map_err(serde::de::Error::custom)
-    }
 }
 
 impl Key {

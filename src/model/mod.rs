@@ -20,3 +20,4 @@ pub mod rotation;
 pub mod signature;
 pub mod tag;
 pub mod text;
+pub(crate) mod wrapped;

@@ -4,7 +4,7 @@ use subtle::ConstantTimeEq;
 
 use crate::command::{Command, Lane, sealed};
 use crate::fault::Fault;
-use crate::identity::{Algorithm, Custody, KeyName, Purpose};
+use crate::identity::{Algorithm, Binding, Custody, KeyName, Purpose};
 use crate::material::Material;
 use crate::pairwise;
 use crate::partition::Partition;
@@ -56,9 +56,6 @@ impl Command for TakeSpareKey {
         Ok((wrapped, public))
     }
 }
-
-/// What tells the material of a key from any other: a MAC under a key of the machine, over the key's id and the material.
-pub type Binding = [u8; 32];
 
 /// Unwraps key material and wraps it as a key version (contract section 5.4, importKeyMaterial). Whatever is wrong with the
 /// material is one fault, after the work of an import that succeeds.
