@@ -11,7 +11,7 @@ pub enum Lane {
     Inline,
     /// In the pool: it takes longer, or is rare enough to queue.
     Engine,
-    /// Behind all others, at low priority: it takes a large part of a second.
+    /// Behind all others, at low priority: it takes tens of milliseconds.
     Slow,
 }
 

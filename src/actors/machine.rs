@@ -120,8 +120,9 @@ impl CipherMachine {
         self.dispatch(partition, command).await
     }
 
-    /// Makes a key version, and answers it with the right under which it must be stored. An RSA key takes a large part of a
-    /// second, for which no roll should wait: if one begins meanwhile, the new key is wrapped anew.
+    /// Makes a key version, and answers it with the right under which it must be stored. An RSA key takes a
+    /// while, behind all who wait for the lane too, for which no roll should wait: if one begins meanwhile, the new key is wrapped
+    /// anew; if it has ended too, the caller retries.
     pub async fn generate(
         &self,
         partition: PartitionId,
