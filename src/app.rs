@@ -12,17 +12,19 @@ use tokio::sync::Semaphore;
 
 pub use crate::actors::Wrapping;
 use crate::actors::{CipherMachine, Keepers};
-use crate::api::Spec;
+use crate::api::{Call, Spec};
 use crate::config::Config;
 use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
-use crate::ids::InstanceId;
+use crate::ids::{AccountId, InstanceId, VersionId};
 use crate::model::access_point::AccessPoint;
 use crate::model::account::{Account, User};
 use crate::model::checkpoint::{PublicKey, Signed, Statement};
 use crate::model::credential::Credential;
 use crate::model::instance::Instance;
-use crate::model::key::Key;
+use crate::model::key::{Key, KeyVersion, Work};
+use crate::model::owner::{self, Owner};
+use crate::model::principal::Principal;
 use crate::store::{Store, Trail};
 
 /// Password hashes at the same time: each takes 19 MB and a processor.
@@ -105,46 +107,69 @@ impl App {
         Ok(bytes)
     }
 
-    /// Runs a command in the partition of a service, if the service runs.
-    pub async fn run_for<C: Command>(&self, instance: InstanceId, command: C) -> Result<C::Reply> {
-        self.machine.run(self.running_partition(instance)?, command).await
+    /// The version of a key that a call computes with: of this id, or without one the primary version. State, owner and caller
+    /// must allow this work now. The one door to versions in use, which notes the use.
+    pub fn use_key<'k>(
+        &self,
+        call: &Call,
+        key: &'k Key,
+        work: Work,
+        version: Option<VersionId>,
+    ) -> Result<&'k KeyVersion> {
+        self.check_caller(call, key)?;
+        let version = key.version_for_use(work, version, call.horizon())?;
+        call.use_version(key.id, version.id);
+        Ok(version)
     }
 
-    /// Runs a command that makes a key in the partition of a service, if the service runs.
-    pub async fn make_for<C: Command>(
-        &self,
-        instance: InstanceId,
-        command: C,
-        held: &Wrapping,
-    ) -> Result<C::Reply> {
-        self.machine.make(self.running_partition(instance)?, command, held).await
+    /// Whether the caller is one of those that the key serves: a default key serves its product alone (contract 5.1).
+    pub fn check_caller(&self, call: &Call, key: &Key) -> Result<()> {
+        match (key.owner, &call.principal) {
+            (_, Principal::System) => Ok(()),
+            (Owner::Product(owner), Principal::Product { code, .. }) if owner == *code => Ok(()),
+            (Owner::Product(_), _) => Err(Error::DefaultKey),
+            (Owner::Service(_), Principal::Product { .. }) if !self.config.products.subscription_keys => {
+                Err(Error::NoPermission)
+            }
+            (Owner::Service(_) | Owner::OnDemand, _) => Ok(()),
+        }
     }
 
-    /// Makes a key version in the partition of a service, if the service runs; it must be stored under the right that comes
-    /// with it.
-    pub async fn generate_for(
-        &self,
-        instance: InstanceId,
-        command: GenerateKey,
-    ) -> Result<(WrappedKey, Wrapping)> {
-        self.machine.generate(self.running_partition(instance)?, command).await
+    /// Runs a command with a key in its partition, if its service runs.
+    pub async fn run_for<C: Command>(&self, key: &Key, command: C) -> Result<C::Reply> {
+        self.machine.run(self.running_partition(key)?, command).await
     }
 
-    /// Encrypts a ciphertext of one service anew in another or the same one, if both run.
-    pub async fn re_encrypt(
-        &self,
-        source: InstanceId,
-        destination: InstanceId,
-        command: ReEncrypt,
-    ) -> Result<Vec<u8>> {
+    /// Runs a command that makes something wrapped in the partition of a key, if its service runs.
+    pub async fn make_for<C: Command>(&self, key: &Key, command: C, held: &Wrapping) -> Result<C::Reply> {
+        self.machine.make(self.running_partition(key)?, command, held).await
+    }
+
+    /// Makes a version of a key in its partition, if its service runs; it must be stored under the right that comes with it.
+    pub async fn generate_for(&self, key: &Key, command: GenerateKey) -> Result<(WrappedKey, Wrapping)> {
+        self.machine.generate(self.running_partition(key)?, command).await
+    }
+
+    /// Encrypts a ciphertext of one key anew with another or the same one, if their services run.
+    pub async fn re_encrypt(&self, source: &Key, destination: &Key, command: ReEncrypt) -> Result<Vec<u8>> {
         let (source, destination) = (self.running_partition(source)?, self.running_partition(destination)?);
         self.machine.re_encrypt(source, destination, command).await
     }
 
-    fn running_partition(&self, instance: InstanceId) -> Result<PartitionId> {
-        let instance = self.instance(instance)?;
-        instance.check_running()?;
-        Ok(PartitionId(*instance.partition.as_bytes()))
+    fn running_partition(&self, key: &Key) -> Result<PartitionId> {
+        if let Some(service) = key.owner.service() {
+            self.instance(service)?.check_running()?;
+        }
+        self.partition_of(key.account, key.owner)
+    }
+
+    /// The partition in which an owner's keys lie: of the service, or the account's own.
+    pub fn partition_of(&self, account: AccountId, owner: Owner) -> Result<PartitionId> {
+        let partition = match owner {
+            Owner::Service(service) => self.instance(service)?.partition,
+            Owner::OnDemand | Owner::Product(_) => owner::partition_of(account),
+        };
+        Ok(PartitionId(*partition.as_bytes()))
     }
 
     /// The public key of the device that signs the audit trail.

@@ -37,6 +37,7 @@ pub struct Config {
     pub cron: Cron,
     pub quota: Quota,
     pub import: Import,
+    pub products: Products,
     pub log: Log,
     pub rates: Rates,
 }
@@ -218,6 +219,14 @@ pub struct Quota {
 #[allow(missing_docs, reason = "described in config/default.toml")]
 pub struct Import {
     pub spare_wrapping_keys: usize,
+}
+
+/// Cloud products that have their data encrypted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Products {
+    pub subscription_keys: bool,
 }
 
 /// The log.

@@ -134,7 +134,7 @@ async fn keys(gateway: &Gateway) -> Result<()> {
         }
         let id = KeyId::from_bytes(<[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?);
         let cmk_uuid = KeyRef::Id(id);
-        match app.keys.get(&id)?.and_then(|key| key.due_job(now, horizon)) {
+        match app.keys.get(&id)?.and_then(|key| key.due_job(now, Some(horizon))) {
             Some(DueJob::Rotate) => {
                 note("rotateDueKey", &id.to_string(), gateway.submit(RotateDueKey { cmk_uuid }).await);
             }
@@ -145,7 +145,7 @@ async fn keys(gateway: &Gateway) -> Result<()> {
                     gateway.submit(ExpireKeyMaterial { cmk_uuid }).await,
                 );
             }
-            None => {}
+            Some(DueJob::Destroy | DueJob::Warn) | None => {}
         }
     }
     Ok(())

@@ -35,6 +35,10 @@ pub enum Error {
     KeyPendingImport,
     /// The key's state does not allow this change.
     TransitionNotAllowed,
+    /// The key is protected from deletion.
+    DeletionProtected,
+    /// The default key of a cloud product, or its name: its product alone uses it, and nobody changes it.
+    DefaultKey,
     /// The service is expired, unsubscribed or in arrears.
     ServiceFrozen,
     /// The alias exists.
@@ -170,6 +174,8 @@ impl Error {
             Self::TransitionNotAllowed => {
                 (409, "KMS.9013", "Rejected.StateModifiedFailed", "当前状态不允许此操作")
             }
+            Self::DeletionProtected => (409, "KMS.9014", "Rejected.DeletionProtected", "密钥已开启删除保护"),
+            Self::DefaultKey => (403, "KMS.9029", "Forbidden.DefaultKey", "云产品默认密钥不支持此操作"),
             Self::ServiceFrozen => (403, "KMS.9015", "Rejected.ServiceFrozen", "服务已到期、退订或欠费"),
             Self::AliasTaken => (400, "KMS.9021", "AliasAlreadyExists", "别名已存在"),
             Self::NameTaken(_) => (400, "KMS.9020", "InvalidParameter", "名称已存在"),
@@ -220,6 +226,12 @@ impl fmt::Display for Error {
             Self::KeyPendingDeletion => f.write_str("the key is pending deletion; cancel the deletion first"),
             Self::KeyPendingImport => f.write_str("the key has no material yet; import it first"),
             Self::TransitionNotAllowed => f.write_str("the state of the key does not allow this change"),
+            Self::DeletionProtected => {
+                f.write_str("the key is protected from deletion; take the protection away first (cancelDeleteProtect)")
+            }
+            Self::DefaultKey => f.write_str(
+                "this is the default key of a cloud product: only the product uses it, and it cannot be changed",
+            ),
             Self::ServiceFrozen => f.write_str("the service is expired or unsubscribed; renew it first"),
             Self::AliasTaken => f.write_str("the alias exists; choose another name or delete it first"),
             Self::NameTaken(what) => write!(f, "this {what} exists; choose another"),

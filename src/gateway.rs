@@ -267,7 +267,8 @@ impl Gateway {
             return Err(Error::invalid("regionId", "names no region of this appliance"));
         }
         let operation = (row.prepare)(fields)?;
-        if let (Some(id), Audience::Tenant) = (call.common.instance_id, row.spec.audience) {
+        if let (Some(id), Audience::Tenant | Audience::Product) = (call.common.instance_id, row.spec.audience)
+        {
             self.named_service(id, call)?;
         }
         for target in operation.targets()? {
@@ -314,7 +315,7 @@ impl Gateway {
             Target::Alias(name) => {
                 let alias = self.alias(&name, call)?;
                 let key = self.app.keys.get(&alias.key)?.ok_or(Error::AliasNotFound)?;
-                if !call.principal.sees(key.account, Some(key.instance)) {
+                if !call.principal.sees(key.account, key.owner.service()) {
                     return Err(Error::AliasNotFound);
                 }
                 call.touch_owner(&key);
@@ -351,7 +352,7 @@ impl Gateway {
     fn resolve_key(&self, id: crate::ids::KeyId, meant_as: &str, call: &Call) -> Result<()> {
         let key = self.app.keys.get(&id)?;
         let key = key
-            .filter(|key| call.principal.sees(key.account, Some(key.instance)))
+            .filter(|key| call.principal.sees(key.account, key.owner.service()))
             .ok_or(Error::KeyNotFound)?;
         call.touch_owner(&key);
         call.touch_key(id, meant_as);
@@ -367,7 +368,7 @@ impl Gateway {
         match (&call.principal, call.common.instance_id) {
             (Principal::AccessPoint { instance, .. }, None) => Ok(*instance),
             (_, Some(id)) => self.named_service(id, call),
-            (Principal::User { .. } | Principal::System, None) => {
+            (Principal::User { .. } | Principal::Product { .. } | Principal::System, None) => {
                 let page: Page<Instance> =
                     self.app.store.page(&Instance::of_account(call.account()?), 0, 1)?;
                 page.records.first().map(|instance| instance.id).ok_or(Error::ResourceNotFound("service"))

@@ -138,6 +138,10 @@ ids! {
     AccessKeyId simple SIMPLE "must be 32 lower-case hexadecimal digits";
     /// A person who can sign in.
     UserId hyphenated HYPHENATED "must be a lower-case UUID";
+    /// Something that somebody should be told.
+    EventId hyphenated HYPHENATED "must be a lower-case UUID";
+    /// A roll of a wrapping key that is owed.
+    ErasureId hyphenated HYPHENATED "must be a lower-case UUID";
     /// A virtual machine inside the cipher machine.
     PartitionId hyphenated HYPHENATED "must be a lower-case UUID";
 }

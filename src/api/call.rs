@@ -226,7 +226,9 @@ impl Call {
     /// Notes whose a key is: in records of the appliance's own calls it decides who sees them.
     pub fn touch_owner(&self, key: &Key) {
         self.touch_account(key.account);
-        self.touch_instance(key.instance);
+        if let Some(instance) = key.owner.service() {
+            self.touch_instance(instance);
+        }
         let mut touched = self.touched.borrow_mut();
         if touched.project.is_empty() {
             touched.project = key.project.to_string();

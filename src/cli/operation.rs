@@ -158,6 +158,7 @@ pub fn facts(row: &Row) -> Vec<String> {
     }
     let audience = match spec.audience {
         Audience::Tenant => "",
+        Audience::Product => "; also for cloud products",
         Audience::Administrator => "; for administrators of the appliance",
     };
     lines.push(format!("action {} ({}){audience}", spec.action, access(spec.access)));

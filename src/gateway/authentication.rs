@@ -77,7 +77,7 @@ impl Gateway {
         known.access_key = Some(id);
         let credential = self.app.credentials.get(&id)?.ok_or(Error::AccessKeyNotFound)?;
         let fits = match credential.holder {
-            Holder::User(_) => plane == Plane::OpenApi,
+            Holder::User(_) | Holder::Product(_) => plane == Plane::OpenApi,
             Holder::AccessPoint(_) => plane == Plane::AccessPoint,
         };
         if !fits {
@@ -191,6 +191,7 @@ impl Gateway {
                     access_key,
                 })
             }
+            Holder::Product(code) => Ok(Principal::Product { code, account, access_key }),
             Holder::AccessPoint(id) => {
                 let point = self.app.access_points.get(&id)?.ok_or(Error::AccessKeyNotFound)?;
                 Ok(Principal::AccessPoint { access_point: id, instance: point.instance, account, access_key })

@@ -23,7 +23,9 @@ impl Throttle {
     pub fn charge(&self, call: &Call, class: RateClass, app: &App) -> Result<()> {
         let Some(rate) = app.config.rates.of(class) else { return Ok(()) };
         let (owner, per_second) = match &call.principal {
-            Principal::User { account, .. } => (*account.as_bytes(), rate.openapi),
+            Principal::User { account, .. } | Principal::Product { account, .. } => {
+                (*account.as_bytes(), rate.openapi)
+            }
             Principal::AccessPoint { instance, .. } => {
                 let mut owner = [0; 16];
                 for (to, from) in owner.iter_mut().zip(instance.as_bytes()) {

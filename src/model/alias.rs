@@ -10,12 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId};
+use crate::model::product::ServiceCode;
 use crate::model::record::{Kind, List, Listing, Record};
 
 /// The prefix of every alias.
 const PREFIX: &str = "alias/";
-/// Products whose default keys own the names `alias/<code>` and `alias_<code>` (contract 5.1, createDefaultKey).
-const RESERVED: [&str; 6] = ["ecs", "zos", "sfs", "mysql", "postgresql", "dds"];
 
 /// `alias/` and 1 to 64 characters of `[A-Za-z0-9/_-]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -27,18 +26,32 @@ impl AliasName {
         &self.0
     }
 
+    /// The name of a product's default key; the manual also writes it `alias_<code>` (contract 5.1, createDefaultKey).
+    pub fn of_product(code: ServiceCode) -> Self {
+        Self(format!("{PREFIX}{code}"))
+    }
+
     /// Refuses the names that belong to default keys of cloud products.
     pub fn check_free(&self) -> Result<()> {
-        match RESERVED.contains(&self.0.trim_start_matches(PREFIX)) {
+        match ServiceCode::ALL.into_iter().any(|code| *self == Self::of_product(code)) {
             true => Err(Error::invalid("aliasName", "is reserved for the default key of a cloud product")),
             false => Ok(()),
         }
+    }
+
+    /// Reads `alias_<code>` of a product.
+    fn of_default_key(text: &str) -> Option<Self> {
+        let code = text.strip_prefix("alias_")?;
+        ServiceCode::ALL.into_iter().find(|product| product.code() == code).map(Self::of_product)
     }
 }
 
 impl FromStr for AliasName {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, &'static str> {
+        if let Some(name) = Self::of_default_key(text) {
+            return Ok(name);
+        }
         let tail = text.strip_prefix(PREFIX).ok_or("must begin with `alias/`")?;
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-');
         if (1..=64).contains(&tail.len()) && tail.bytes().all(fits) {
@@ -108,7 +121,7 @@ impl Serialize for KeyRef {
 impl<'de> Deserialize<'de> for KeyRef {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        if text.starts_with(PREFIX) {
+        if text.starts_with("alias") {
             return text.parse().map(Self::Alias).map_err(serde::de::Error::custom);
         }
         let id = text.parse().map_err(|_| "must be a lower-case UUID or an alias `alias/…`");
@@ -207,5 +220,7 @@ mod tests {
     fn names_of_default_keys_are_reserved() {
         assert!("alias/ecs".parse::<AliasName>().unwrap().check_free().is_err());
         assert!("alias/ecs2".parse::<AliasName>().unwrap().check_free().is_ok());
+        assert_eq!("alias_ecs".parse::<AliasName>(), "alias/ecs".parse());
+        assert!("alias_ecs2".parse::<AliasName>().is_err());
     }
 }

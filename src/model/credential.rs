@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::env::Timestamp;
 use crate::error::Result;
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, UserId};
+use crate::model::product::ServiceCode;
 use crate::model::record::{Kind, List, Listing, Record};
 
 /// An access key.
@@ -35,6 +36,8 @@ pub enum Holder {
     AccessPoint(AccessPointId),
     /// A person, on the OpenAPI plane.
     User(UserId),
+    /// A cloud product, on the OpenAPI plane.
+    Product(ServiceCode),
 }
 
 /// Whether a credential is accepted.
@@ -55,6 +58,11 @@ impl Credential {
     /// The credentials of one person, oldest first.
     pub fn of_user(id: UserId) -> List {
         List::of(Kind::Credential, Kind::User, id.as_bytes())
+    }
+
+    /// The credentials of cloud products in one account, oldest first.
+    pub fn of_products(account: AccountId) -> List {
+        List::of(Kind::Credential, Kind::Product, account.as_bytes())
     }
 
     /// Has the credential accepted again; one that is accepted stays so.
@@ -94,6 +102,7 @@ impl Record for Credential {
         let list = match self.holder {
             Holder::AccessPoint(id) => Self::of_access_point(id),
             Holder::User(id) => Self::of_user(id),
+            Holder::Product(_) => Self::of_products(self.account),
         };
         vec![Listing::by_creation(list, self.created, self.id.as_bytes())]
     }

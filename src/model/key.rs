@@ -2,9 +2,12 @@
 //! 5.4). Clear material never appears here; a version holds the wrapped form only. Every transition checks first and
 //! changes last, so that a refusal leaves the key as it was.
 
+mod deletion;
 mod material;
 mod version_1;
+mod version_2;
 
+pub use deletion::{Deadline, DeletionDays, Told, Warning};
 use firmware_sim::WrappedKey;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, InstanceId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::import::Import;
+use crate::model::owner::Owner;
 use crate::model::record::{Kind, List, Listing, Record};
 use crate::model::rotation::{Rotation, RotationPeriod};
 use crate::model::tag::{TagKey, Tags};
@@ -29,8 +33,8 @@ pub struct Key {
     pub id: KeyId,
     /// The tenant that owns it.
     pub account: AccountId,
-    /// The service that it belongs to.
-    pub instance: InstanceId,
+    /// Whom it belongs to there.
+    pub owner: Owner,
     /// Enterprise project.
     pub project: Description,
     /// What kind of key it is.
@@ -51,6 +55,12 @@ pub struct Key {
     pub rotated: Option<Timestamp>,
     /// Its material from outside.
     pub import: Import,
+    /// Why its deletion cannot be scheduled, if it is protected.
+    pub protection: Option<Description>,
+    /// Whether its disabling is rehearsed: every use goes through, and is reported.
+    pub rehearsal: bool,
+    /// The last warning that its end comes.
+    pub told: Option<Told>,
     /// Free text.
     pub description: Description,
     /// Tags.
@@ -92,8 +102,10 @@ impl KeyState {
 /// What a call needs a key for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Encrypting, data keys, message authentication: a symmetric key.
+    /// Encrypting and data keys: a symmetric key.
     Symmetric,
+    /// Message authentication: a symmetric key, but no default key.
+    Authentication,
     /// Signing and verifying.
     Signing,
     /// Encrypting and decrypting with an asymmetric key.
@@ -105,6 +117,10 @@ pub enum Work {
 /// What a key waits for that nobody calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DueJob {
+    /// The end of its window.
+    Destroy,
+    /// A warning that its end comes.
+    Warn,
     /// Its next version.
     Rotate,
     /// The end of its material, or of what it remembers of tokens.
@@ -134,6 +150,16 @@ impl Key {
         List::of(Kind::Key, Kind::Instance, instance.as_bytes())
     }
 
+    /// The keys on demand of one account, oldest first; its length is what their quota counts.
+    pub fn on_demand_of(account: AccountId) -> List {
+        List::of(Kind::Key, Kind::OnDemand, account.as_bytes())
+    }
+
+    /// The default keys of cloud products in one account, oldest first.
+    pub fn defaults_of(account: AccountId) -> List {
+        List::of(Kind::Key, Kind::Product, account.as_bytes())
+    }
+
     /// The versions of an account's asymmetric keys; its length is what their quota counts.
     pub fn asymmetric_versions_of(account: AccountId) -> List {
         List::of(Kind::KeyVersion, Kind::Account, account.as_bytes())
@@ -142,6 +168,16 @@ impl Key {
     /// `ctyun:kms:<region>:<account>:key/<uuid>` (contract 5.1.1).
     pub fn arn(&self, region: &str) -> String {
         format!("ctyun:kms:{region}:{}:key/{}", self.account, self.id)
+    }
+
+    /// Whether it is the default key of a cloud product.
+    pub fn is_default(&self) -> bool {
+        matches!(self.owner, Owner::Product(_))
+    }
+
+    /// Whether its account may change it: a default key stays as its product needs it (contract 5.1, createDefaultKey).
+    pub fn check_own(&self) -> Result<()> {
+        if self.is_default() { Err(Error::DefaultKey) } else { Ok(()) }
     }
 
     /// Where the key is in its life: material past its expiry counts as gone, also before it is.
@@ -184,6 +220,7 @@ impl Key {
     }
 
     fn switch(&mut self, to: KeyState, now: Timestamp) -> Result<()> {
+        self.check_own()?;
         match self.state_at(now) {
             KeyState::Enabled | KeyState::Disabled => {
                 self.state = to;
@@ -195,6 +232,7 @@ impl Key {
 
     /// Whether an alias may be given to the key (contract 4.3, createAlias).
     pub fn check_alias(&self) -> Result<()> {
+        self.check_own()?;
         match self.state {
             KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => Ok(()),
             KeyState::PendingDeletion { .. } => Err(Error::TransitionNotAllowed),
@@ -203,11 +241,13 @@ impl Key {
 
     /// Whether an alias may be moved to the key (contract 4.3, updateAlias).
     pub fn check_alias_target(&self) -> Result<()> {
+        self.check_own()?;
         self.check_kept()
     }
 
     /// Describes the key otherwise (contract 4.3, updateKeyDescription).
     pub fn describe(&mut self, description: Description) -> Result<()> {
+        self.check_own()?;
         self.check_kept()?;
         self.description = description;
         Ok(())
@@ -241,23 +281,24 @@ impl Key {
         }
     }
 
-    /// The version that new ciphertexts are made with, if the key may be used for symmetric work now.
-    pub fn primary_for_use(&self, now: Timestamp) -> Result<&KeyVersion> {
-        self.check_use(Work::Symmetric, now)?;
-        self.versions.last().ok_or(Error::KeyPendingImport)
-    }
-
-    /// One version, if the key may be used for this work now.
-    pub fn version_for_use(&self, work: Work, id: VersionId, now: Timestamp) -> Result<&KeyVersion> {
+    /// The version of this id, or without one that which new ciphertexts are made with, if the key may be used for this work
+    /// now.
+    pub fn version_for_use(&self, work: Work, id: Option<VersionId>, now: Timestamp) -> Result<&KeyVersion> {
         self.check_use(work, now)?;
-        self.version(id, now)
+        match id {
+            Some(id) => self.version(id, now),
+            None => self.versions_at(now).last().ok_or(Error::KeyPendingImport),
+        }
     }
 
     /// The state decides first, then what the key is (contract 4.3).
     fn check_use(&self, work: Work, now: Timestamp) -> Result<()> {
         self.check_enabled(now)?;
         let (fits, needed) = match work {
-            Work::Symmetric => (self.spec.is_symmetric(), "this call needs a symmetric key"),
+            Work::Authentication if self.is_default() => return Err(Error::DefaultKey),
+            Work::Symmetric | Work::Authentication => {
+                (self.spec.is_symmetric(), "this call needs a symmetric key")
+            }
             Work::Signing => (
                 !self.spec.is_symmetric() && self.usage == KeyUsage::SignVerify,
                 "this call needs an asymmetric key for SIGN/VERIFY",
@@ -282,6 +323,7 @@ impl Key {
 
     /// Whether a version may be added to the key (contract 4.3 and 5.3, createKeyVersion).
     pub fn check_add_version(&self, now: Timestamp) -> Result<()> {
+        self.check_own()?;
         self.check_enabled(now)?;
         match (self.origin, self.spec.is_symmetric()) {
             (Origin::External, _) => {
@@ -304,6 +346,7 @@ impl Key {
     /// Has the key rotate every `period`, or never. The first version is due one period after `now`, but the policy that the
     /// key has already leaves its date alone, so that repeating a call puts nothing off.
     pub fn set_rotation(&mut self, period: Option<RotationPeriod>, now: Timestamp) -> Result<()> {
+        self.check_own()?;
         self.check_enabled(now)?;
         match (self.origin, self.spec.is_symmetric()) {
             (Origin::External, _) => {
@@ -352,12 +395,19 @@ impl Key {
         }
     }
 
-    /// What the key waits for: a rotation that is due now, or an end that came by the horizon.
-    pub fn due_job(&self, now: Timestamp, horizon: Timestamp) -> Option<DueJob> {
-        if self.rotation_due(now) {
-            return Some(DueJob::Rotate);
+    /// What the key waits for at `now`. What is destroyed waits for `settled` too, the moment up to which the time is certain,
+    /// if there is one.
+    pub fn due_job(&self, now: Timestamp, settled: Option<Timestamp>) -> Option<DueJob> {
+        let by_then = |end: Timestamp| settled.is_some_and(|settled| end <= settled);
+        if settled.is_some_and(|settled| self.is_over(settled)) {
+            Some(DueJob::Destroy)
+        } else if self.import.ends().is_some_and(by_then) {
+            Some(DueJob::Expire)
+        } else if self.warning(now).is_some() {
+            Some(DueJob::Warn)
+        } else {
+            self.rotation_due(now).then_some(DueJob::Rotate)
         }
-        self.import.ends().filter(|at| *at <= horizon).map(|_| DueJob::Expire)
     }
 
     /// Everything of the key that the cipher machine wrapped.
@@ -380,7 +430,7 @@ impl Key {
 impl Record for Key {
     type Id = KeyId;
     const KIND: Kind = Kind::Key;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn id(&self) -> KeyId {
         self.id
@@ -391,7 +441,12 @@ impl Record for Key {
     }
 
     fn listings(&self) -> Vec<Listing> {
-        let mut listings = [Self::of_account(self.account), Self::of_instance(self.instance)]
+        let of_owner = match self.owner {
+            Owner::Service(instance) => Self::of_instance(instance),
+            Owner::OnDemand => Self::on_demand_of(self.account),
+            Owner::Product(_) => Self::defaults_of(self.account),
+        };
+        let mut listings = [Self::of_account(self.account), of_owner]
             .map(|list| Listing::by_creation(list, self.created, self.id.as_bytes()))
             .to_vec();
         for version in self.versions.iter().filter(|_| !self.spec.is_symmetric()) {
@@ -401,13 +456,22 @@ impl Record for Key {
         listings
     }
 
-    /// The earliest of the next rotation, the end of the material and the first token to be forgotten.
+    /// The earliest of what the key waits for.
     fn due(&self) -> Option<Timestamp> {
-        self.next_rotation().into_iter().chain(self.import.ends()).min()
+        let window = match self.state {
+            KeyState::PendingDeletion { at } => Some(at),
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => None,
+        };
+        let waits = [window, self.next_warning(), self.next_rotation(), self.import.ends()];
+        waits.into_iter().flatten().min()
     }
 
     fn upgrade(version: u8, body: &[u8]) -> Option<Self> {
-        if version == 1 { version_1::read(body) } else { None }
+        match version {
+            1 => version_1::read(body),
+            2 => version_2::read(body),
+            _ => None,
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Who calls, over which plane, and what that allows before any resource is looked at (contract 2.3). Deny by default:
 //! what is not named here is refused.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, UserId};
+use crate::model::product::ServiceCode;
 
 /// The surface that a call came in on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,8 +88,28 @@ pub enum Principal {
         /// The credential that signed.
         access_key: AccessKeyId,
     },
+    /// A cloud product that encrypts for a tenant.
+    Product {
+        /// The product.
+        code: ServiceCode,
+        /// The tenant.
+        account: AccountId,
+        /// The credential that signed.
+        access_key: AccessKeyId,
+    },
     /// The appliance itself.
     System,
+}
+
+/// A caller as events and counts of attempts remember it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Caller {
+    /// `principalType` in audit records.
+    pub kind: String,
+    /// `userName` in audit records.
+    pub name: String,
+    /// The credential that signed.
+    pub access_key: Option<AccessKeyId>,
 }
 
 /// Whom an operation is for.
@@ -94,6 +117,8 @@ pub enum Principal {
 pub enum Audience {
     /// Every tenant, for its own resources.
     Tenant,
+    /// Every tenant, and the cloud products that encrypt for it.
+    Product,
     /// People of the administrating account.
     Administrator,
 }
@@ -102,7 +127,9 @@ impl Principal {
     /// The tenant, unless the appliance itself calls.
     pub fn account(&self) -> Option<AccountId> {
         match self {
-            Self::User { account, .. } | Self::AccessPoint { account, .. } => Some(*account),
+            Self::User { account, .. }
+            | Self::AccessPoint { account, .. }
+            | Self::Product { account, .. } => Some(*account),
             Self::System => None,
         }
     }
@@ -110,9 +137,16 @@ impl Principal {
     /// The credential that signed.
     pub fn access_key(&self) -> Option<AccessKeyId> {
         match self {
-            Self::User { access_key, .. } | Self::AccessPoint { access_key, .. } => Some(*access_key),
+            Self::User { access_key, .. }
+            | Self::AccessPoint { access_key, .. }
+            | Self::Product { access_key, .. } => Some(*access_key),
             Self::System => None,
         }
+    }
+
+    /// The caller as it is remembered.
+    pub fn caller(&self) -> Caller {
+        Caller { kind: self.kind().into(), name: self.name(), access_key: self.access_key() }
     }
 
     /// `principalType` in audit records.
@@ -120,6 +154,7 @@ impl Principal {
         match self {
             Self::User { .. } => "USER",
             Self::AccessPoint { .. } => "ACCESS_POINT",
+            Self::Product { .. } => "PRODUCT",
             Self::System => "SYSTEM",
         }
     }
@@ -129,6 +164,7 @@ impl Principal {
         match self {
             Self::User { name, .. } => name.clone(),
             Self::AccessPoint { access_point, .. } => access_point.to_string(),
+            Self::Product { code, .. } => code.to_string(),
             Self::System => "system".into(),
         }
     }
@@ -136,10 +172,12 @@ impl Principal {
     /// Whether the caller may do this kind of thing at all. Resources are checked one by one later.
     pub fn permits(&self, audience: Audience) -> bool {
         match (self, audience) {
-            (Self::System, Audience::Tenant | Audience::Administrator) => true,
-            (Self::User { .. } | Self::AccessPoint { .. }, Audience::Tenant) => true,
+            (Self::System, Audience::Tenant | Audience::Product | Audience::Administrator) => true,
+            (Self::User { .. } | Self::AccessPoint { .. }, Audience::Tenant | Audience::Product) => true,
             (Self::User { administrator, .. }, Audience::Administrator) => *administrator,
             (Self::AccessPoint { .. }, Audience::Administrator) => false,
+            (Self::Product { .. }, Audience::Product) => true,
+            (Self::Product { .. }, Audience::Tenant | Audience::Administrator) => false,
         }
     }
 
@@ -147,7 +185,7 @@ impl Principal {
     pub fn sees(&self, owner: AccountId, service: Option<InstanceId>) -> bool {
         match self {
             Self::System => true,
-            Self::User { account, .. } => *account == owner,
+            Self::User { account, .. } | Self::Product { account, .. } => *account == owner,
             Self::AccessPoint { account, instance, .. } => *account == owner && service == Some(*instance),
         }
     }

@@ -29,6 +29,16 @@ pub enum Kind {
     Alias = 7,
     /// A version of a key. No record of its own, only rows that its key derives.
     KeyVersion = 8,
+    /// Something that an account should be told.
+    Event = 9,
+    /// What is left of a destroyed key.
+    Tombstone = 10,
+    /// A roll of a wrapping key that is owed.
+    Erasure = 11,
+    /// The account itself as the owner of keys. No record, only a part of list names.
+    OnDemand = 12,
+    /// A cloud product as the owner of keys or credentials. No record, only a part of list names.
+    Product = 13,
 }
 
 /// A named list of records, such as the keys of one service; its length is kept by the store.

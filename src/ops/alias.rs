@@ -77,6 +77,7 @@ impl Operation for UpdateAlias {
 
     async fn run(self, call: &Call, app: &App) -> Result<NamedAlias> {
         let (alias, key) = (call.alias()?, call.key()?);
+        app.keys.get(&alias.key)?.ok_or(Error::AliasNotFound)?.check_own()?;
         let mut changes = Changes::default();
         if alias.key != key {
             let moved = Alias { key, ..alias.clone() };
@@ -113,8 +114,10 @@ impl Operation for DeleteAlias {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<DeletedAlias> {
+        let alias = call.alias()?;
+        app.keys.get(&alias.key)?.ok_or(Error::AliasNotFound)?.check_own()?;
         let mut changes = Changes::default();
-        changes.remove(&call.alias()?, Error::AliasNotFound)?;
+        changes.remove(&alias, Error::AliasNotFound)?;
         call.commit(&app.store, changes).await?;
         Ok(DeletedAlias { alias_name: self.alias_name })
     }
@@ -190,7 +193,7 @@ impl Operation for ListAlias {
             && keys(Key::of_instance(service))? != keys(Key::of_account(account))?
         {
             found = app.store.filter(&list, offset, limit, |alias: &Alias| {
-                Ok(app.store.get::<Key>(&alias.key)?.is_some_and(|key| key.instance == service))
+                Ok(app.store.get::<Key>(&alias.key)?.is_some_and(|key| key.owner.service() == Some(service)))
             })?;
         }
         Ok(AliasPage::of(found, &self.page, &call.region))

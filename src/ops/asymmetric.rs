@@ -54,15 +54,14 @@ impl Operation for AsymmetricSign {
 
     async fn run(self, call: &Call, app: &App) -> Result<Signature> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::Signing, self.key_version_id, call.horizon())?;
+        let version = app.use_key(call, &key, Work::Signing, Some(self.key_version_id))?;
         self.algorithm.check(key.spec)?;
-        call.use_version(key.id, version.id);
         let command = SignCommand {
             key: version.wrapped.clone(),
             scheme: self.algorithm.scheme(),
             digest: self.digest.0,
         };
-        let signature = app.run_for(key.instance, command).await?;
+        let signature = app.run_for(&key, command).await?;
         Ok(Signature { cmk_uuid: key.id, key_version_id: version.id, value: Base64Bytes(signature) })
     }
 }
@@ -105,16 +104,15 @@ impl Operation for AsymmetricVerify {
 
     async fn run(self, call: &Call, app: &App) -> Result<Verdict> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::Signing, self.key_version_id, call.horizon())?;
+        let version = app.use_key(call, &key, Work::Signing, Some(self.key_version_id))?;
         self.algorithm.check(key.spec)?;
-        call.use_version(key.id, version.id);
         let command = VerifyCommand {
             key: version.wrapped.clone(),
             scheme: self.algorithm.scheme(),
             digest: self.digest.0,
             signature: self.value.0,
         };
-        let value = app.run_for(key.instance, command).await?;
+        let value = app.run_for(&key, command).await?;
         Ok(Verdict { cmk_uuid: key.id, key_version_id: version.id, value })
     }
 }
@@ -145,15 +143,14 @@ impl Operation for AsymmetricEncrypt {
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::AsymmetricEncryption, self.key_version_id, call.horizon())?;
+        let version = app.use_key(call, &key, Work::AsymmetricEncryption, Some(self.key_version_id))?;
         self.algorithm.check(key.spec)?;
-        call.use_version(key.id, version.id);
         let command = EncryptCommand {
             key: version.wrapped.clone(),
             scheme: self.algorithm.scheme(),
             plaintext: self.plaintext.into_bytes(),
         };
-        let ciphertext = app.run_for(key.instance, command).await?;
+        let ciphertext = app.run_for(&key, command).await?;
         let (cmk_uuid, key_version_id) = (key.id, version.id);
         Ok(Ciphertext { ciphertext_blob: Base64Bytes(ciphertext), cmk_uuid, key_version_id })
     }
@@ -191,15 +188,14 @@ impl Operation for AsymmetricDecrypt {
 
     async fn run(self, call: &Call, app: &App) -> Result<Decrypted> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::AsymmetricEncryption, self.key_version_id, call.horizon())?;
+        let version = app.use_key(call, &key, Work::AsymmetricEncryption, Some(self.key_version_id))?;
         self.algorithm.check(key.spec)?;
-        call.use_version(key.id, version.id);
         let command = DecryptCommand {
             key: version.wrapped.clone(),
             scheme: self.algorithm.scheme(),
             ciphertext: self.ciphertext_blob.0,
         };
-        let plaintext = app.run_for(key.instance, command).await?;
+        let plaintext = app.run_for(&key, command).await?;
         Ok(Decrypted { cmk_uuid: key.id, key_version_id: version.id, plaintext: plaintext.into() })
     }
 }
@@ -236,9 +232,9 @@ impl Operation for GetPublicKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<PublicKey> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.version_for_use(Work::PublicKey, self.key_version_id, call.horizon())?;
+        let version = app.use_key(call, &key, Work::PublicKey, Some(self.key_version_id))?;
         let command = PublicKeyCommand { key: version.wrapped.clone() };
-        let der = app.run_for(key.instance, command).await?;
+        let der = app.run_for(&key, command).await?;
         let (cmk_uuid, key_version_id) = (key.id, version.id);
         Ok(PublicKey { cmk_uuid, key_version_id, public_key: pem::encode(&der) })
     }

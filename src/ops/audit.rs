@@ -85,7 +85,7 @@ pub fn sees_record(principal: &Principal, record: &Map<String, Value>) -> bool {
         Principal::User { account, administrator, .. } => {
             owner.map_or(*administrator, |owner| owner == account.to_string())
         }
-        Principal::AccessPoint { .. } => false,
+        Principal::AccessPoint { .. } | Principal::Product { .. } => false,
         Principal::System => true,
     }
 }

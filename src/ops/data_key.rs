@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::algorithm::DataKeySpec;
 use crate::model::alias::KeyRef;
+use crate::model::key::Work;
 use crate::model::text::Number;
 
 /// What both operations ask for.
@@ -69,15 +70,14 @@ impl Operation for GenerateDataKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<DataKey> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.primary_for_use(call.horizon())?;
-        call.use_version(key.id, version.id);
+        let version = app.use_key(call, &key, Work::Symmetric, None)?;
         let command = WithPlaintext {
             key: version.wrapped.clone(),
             account: key.account.text(),
             length: self.0.length(),
             context: self.0.encryption_context.0,
         };
-        let (plaintext, frame) = app.run_for(key.instance, command).await?;
+        let (plaintext, frame) = app.run_for(&key, command).await?;
         Ok(DataKey {
             cmk_uuid: key.id,
             key_version_id: version.id,
@@ -102,15 +102,14 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.primary_for_use(call.horizon())?;
-        call.use_version(key.id, version.id);
+        let version = app.use_key(call, &key, Work::Symmetric, None)?;
         let command = WithoutPlaintext {
             key: version.wrapped.clone(),
             account: key.account.text(),
             length: self.0.length(),
             context: self.0.encryption_context.0,
         };
-        let frame = app.run_for(key.instance, command).await?;
+        let frame = app.run_for(&key, command).await?;
         Ok(Ciphertext { ciphertext_blob: Base64Bytes(frame), cmk_uuid: key.id, key_version_id: version.id })
     }
 }
@@ -151,6 +150,7 @@ impl Operation for GetDataKey {
     async fn run(self, call: &Call, app: &App) -> Result<DataKeyDetail> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        app.check_caller(call, &key)?;
         let version = known(key.version(VersionId::from_bytes(frame.name().version), call.horizon()))?;
         let command = Decrypt {
             key: version.wrapped.clone(),
@@ -158,7 +158,7 @@ impl Operation for GetDataKey {
             context: self.encryption_context.0,
             frame,
         };
-        let bytes = app.run_for(key.instance, MeasureFrame(command)).await?;
+        let bytes = app.run_for(&key, MeasureFrame(command)).await?;
         Ok(DataKeyDetail {
             cmk_uuid: key.id,
             key_version_id: version.id,

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::algorithm::{DataKeySpec, EncryptionAlgorithm, RecipientSpec};
 use crate::model::alias::KeyRef;
+use crate::model::key::Work;
 use crate::model::text::Number;
 
 /// Decrypts a data key and encrypts it for the owner of a public key. Nobody else sees it.
@@ -59,8 +60,7 @@ impl Operation for ExportDataKey {
     async fn run(self, call: &Call, app: &App) -> Result<ExportedDataKey> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = version_of(&frame, &key, call.horizon())?;
-        call.use_version(key.id, version.id);
+        let version = version_of(&frame, &key, call, app)?;
         let opened = Decrypt {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -69,7 +69,7 @@ impl Operation for ExportDataKey {
         };
         let recipient = recipient(&self.public_key_blob, self.wrapping_key_spec, self.wrapping_algorithm)?;
         let command = ExportCommand { opened, recipient, scheme: self.wrapping_algorithm.scheme() };
-        let exported = app.run_for(key.instance, command).await?;
+        let exported = app.run_for(&key, command).await?;
         let (cmk_uuid, key_version_id) = (key.id, version.id);
         Ok(ExportedDataKey { exported_data_key: Base64Bytes(exported), cmk_uuid, key_version_id })
     }
@@ -139,8 +139,7 @@ impl Operation for GenerateAndExportDataKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<GeneratedAndExportedDataKey> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.primary_for_use(call.horizon())?;
-        call.use_version(key.id, version.id);
+        let version = app.use_key(call, &key, Work::Symmetric, None)?;
         let command = GenerateCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -149,7 +148,7 @@ impl Operation for GenerateAndExportDataKey {
             scheme: self.wrapping_algorithm.scheme(),
             context: self.encryption_context.0,
         };
-        let (frame, exported) = app.run_for(key.instance, command).await?;
+        let (frame, exported) = app.run_for(&key, command).await?;
         Ok(GeneratedAndExportedDataKey {
             ciphertext_blob: Base64Bytes(frame),
             exported_data_key: Base64Bytes(exported),

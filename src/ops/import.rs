@@ -63,7 +63,7 @@ impl Operation for GetParametersForImport {
             custody: before.level.custody(),
         };
         let held = app.machine.wrapping().await;
-        let taken = app.make_for(before.instance, command, &held).await;
+        let taken = app.make_for(&before, command, &held).await;
         app.machine.refill();
         let (wrapping_key, public_key) = taken?;
         let expires = now.after(ImportToken::LIFETIME);
@@ -168,7 +168,7 @@ impl Operation for ImportKeyMaterial {
             binding: binding.map(|binding| binding.fingerprint),
         };
         let held = app.machine.wrapping().await;
-        let imported = match app.make_for(before.instance, command, &held).await {
+        let imported = match app.make_for(&before, command, &held).await {
             Ok(imported) => imported,
             Err(failure @ Error::InvalidKeyMaterial) => {
                 let count = move |key: &mut Key| key.count_failed_import(token, failures, now);

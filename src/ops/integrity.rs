@@ -52,13 +52,9 @@ impl Operation for HmacCompute {
 
     async fn run(self, call: &Call, app: &App) -> Result<Hmac> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = match self.key_version_id {
-            Some(id) => key.version_for_use(Work::Symmetric, id, call.horizon())?,
-            None => key.primary_for_use(call.horizon())?,
-        };
-        call.use_version(key.id, version.id);
+        let version = app.use_key(call, &key, Work::Authentication, self.key_version_id)?;
         let command = HmacSm3 { key: version.wrapped.clone(), message: self.input.into_bytes() };
-        let mac = app.run_for(key.instance, command).await?;
+        let mac = app.run_for(&key, command).await?;
         Ok(Hmac { hmacoutput: hex::encode(mac), cmk_uuid: key.id, key_version_id: version.id })
     }
 }

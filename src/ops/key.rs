@@ -15,6 +15,7 @@ use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::import::Import;
 use crate::model::key::{Key, KeyState, KeyVersion};
+use crate::model::owner::Owner;
 use crate::model::principal::Principal;
 use crate::model::record::List;
 use crate::model::rotation::{Rotation, RotationPeriod};
@@ -69,24 +70,16 @@ impl CreateKey {
     }
 }
 
-/// Makes a key version, with the right under which it must be stored.
-pub(super) async fn generate(
-    id: KeyId,
-    spec: KeySpec,
-    usage: KeyUsage,
-    level: ProtectionLevel,
-    instance: InstanceId,
-    call: &Call,
-    app: &App,
-) -> Result<(KeyVersion, Wrapping)> {
+/// Makes a version of a key, with the right under which it must be stored.
+pub(super) async fn generate(key: &Key, call: &Call, app: &App) -> Result<(KeyVersion, Wrapping)> {
     let version = VersionId::from_random(app.random()?);
     let command = GenerateKey {
-        name: KeyName { key: *id.as_bytes(), version: *version.as_bytes() },
-        algorithm: spec.algorithm(),
-        purpose: spec.purpose(usage),
-        custody: level.custody(),
+        name: KeyName { key: *key.id.as_bytes(), version: *version.as_bytes() },
+        algorithm: key.spec.algorithm(),
+        purpose: key.spec.purpose(key.usage),
+        custody: key.level.custody(),
     };
-    let (wrapped, held) = app.generate_for(instance, command).await?;
+    let (wrapped, held) = app.generate_for(key, command).await?;
     Ok((KeyVersion { id: version, wrapped, created: call.now }, held))
 }
 
@@ -138,20 +131,10 @@ impl Operation for CreateKey {
         if let Some(name) = &self.alias_name {
             name.check_free()?;
         }
-        let id = KeyId::from_random(app.random()?);
-        // The material is made last and stored first: all that can be refused before it is.
-        let (state, version, _held) = match origin {
-            Origin::CtyunKms => {
-                check_versions(spec, instance.account, app)?;
-                let (version, held) = generate(id, spec, usage, level, instance.id, call, app).await?;
-                (KeyState::Enabled, Some(version), Some(held))
-            }
-            Origin::External => (KeyState::PendingImport, None, None),
-        };
-        let key = Key {
-            id,
+        let mut key = Key {
+            id: KeyId::from_random(app.random()?),
             account: instance.account,
-            instance: instance.id,
+            owner: Owner::Service(instance.id),
             project: match self.project_id.filter(|project| !project.as_str().is_empty()) {
                 Some(project) => project,
                 None => Text::new("default").map_err(Error::internal)?,
@@ -160,15 +143,31 @@ impl Operation for CreateKey {
             usage,
             level,
             origin,
-            state,
-            versions: version.into_iter().collect(),
+            state: match origin {
+                Origin::CtyunKms => KeyState::Enabled,
+                Origin::External => KeyState::PendingImport,
+            },
+            versions: Vec::new(),
             rotation,
             rotated: None,
             import: Import::default(),
+            protection: None,
+            rehearsal: false,
+            told: None,
             description: self.description,
             tags: self.tags,
             creator: call.principal.name(),
             created: call.now,
+        };
+        // The material is made last and stored first: all that can be refused before it is.
+        let _held = match origin {
+            Origin::CtyunKms => {
+                check_versions(spec, key.account, app)?;
+                let (version, held) = generate(&key, call, app).await?;
+                key.versions.push(version);
+                Some(held)
+            }
+            Origin::External => None,
         };
         let mut changes = Changes::default();
         changes.insert(&key, Error::internal("a random key id exists"))?;
@@ -176,9 +175,9 @@ impl Operation for CreateKey {
         changes.limit(Key::of_instance(instance.id), quota, "keys of the service");
         limit_versions(&mut changes, &key, app);
         call.touch_owner(&key);
-        call.touch_key(id, "");
+        call.touch_key(key.id, "");
         if let Some(name) = self.alias_name {
-            let alias = Alias { account: key.account, name, key: id, created: call.now };
+            let alias = Alias { account: key.account, name, key: key.id, created: call.now };
             changes.insert(&alias, Error::AliasTaken)?;
         }
         call.create(&app.store, changes, KeyMetadata::of(&key, call)).await
@@ -302,7 +301,9 @@ impl ListAliasKeys {
 pub(super) fn listed_service(call: &Call, app: &App) -> Result<Option<InstanceId>> {
     match (&call.principal, call.common.instance_id) {
         (Principal::AccessPoint { instance, .. }, _) => Ok(Some(*instance)),
-        (Principal::User { account, .. }, Some(instance)) if app.instance(instance)?.account == *account => {
+        (Principal::User { account, .. } | Principal::Product { account, .. }, Some(instance))
+            if app.instance(instance)?.account == *account =>
+        {
             Ok(Some(instance))
         }
         (_, Some(_)) => Err(Error::ResourceNotFound("service")),

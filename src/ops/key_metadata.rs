@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::{Call, Moment};
 use crate::app::App;
 use crate::error::Result;
-use crate::ids::{InstanceId, KeyId, VersionId};
+use crate::ids::{KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::alias::{Alias, AliasName};
 use crate::model::key::{Key, KeyState};
@@ -49,8 +49,13 @@ pub struct KeyMetadata {
     pub material_expire_time: Option<String>,
     #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub deletion_protection: String,
+    /// Why it is protected; only of a protected key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_protection_description: Option<String>,
     pub project_id: String,
-    pub instance_id: InstanceId,
+    /// The service; `on-demand` for a key on demand, empty for a default key.
+    #[schemars(extend("examples" = ["ins-BhviB3"]))]
+    pub instance_id: String,
     #[schemars(extend("enum" = ["SUBSCRIPTION", "ON_DEMAND", "DEFAULT"]))]
     pub charge_mode: String,
     pub is_default: bool,
@@ -132,11 +137,12 @@ impl KeyMetadata {
             last_rotation_date: key.rotated.map(|at| at.to_string()),
             delete_date,
             material_expire_time,
-            deletion_protection: "Disabled".into(),
+            deletion_protection: if key.protection.is_some() { "Enabled" } else { "Disabled" }.into(),
+            deletion_protection_description: key.protection.as_ref().map(|why| why.to_string()),
             project_id: key.project.to_string(),
-            instance_id: key.instance,
-            charge_mode: "SUBSCRIPTION".into(),
-            is_default: false,
+            instance_id: key.owner.instance_id(),
+            charge_mode: key.owner.charge_mode().into(),
+            is_default: key.is_default(),
             tags: key.tags.clone(),
         }
     }

@@ -92,33 +92,31 @@ impl Operation for ReEncrypt {
         let [source, destination] = call.keys().try_into().map_err(|_| Error::KeyNotFound)?;
         let key = app.keys.get(&source)?.ok_or(Error::KeyNotFound)?;
         let destination = app.keys.get(&destination)?.ok_or(Error::KeyNotFound)?;
-        let version = destination.primary_for_use(call.horizon())?;
-        let (opened, source) = match given {
+        let version = app.use_key(call, &destination, Work::Symmetric, None)?;
+        let source = match given {
             Given::Frame(frame) => {
-                let opened = version_of(&frame, &key, call.horizon())?;
+                let opened = version_of(&frame, &key, call, app)?;
                 let (key, context) = (opened.wrapped.clone(), self.source_encryption_context.0);
-                (opened.id, Source::Frame { key, context, frame })
+                Source::Frame { key, context, frame }
             }
             Given::Asymmetric(_, id, algorithm) => {
-                let opened = key.version_for_use(Work::AsymmetricEncryption, id, call.horizon())?;
+                let opened = app.use_key(call, &key, Work::AsymmetricEncryption, Some(id))?;
                 algorithm.check(key.spec)?;
                 let command = AsymmetricDecrypt {
                     key: opened.wrapped.clone(),
                     scheme: algorithm.scheme(),
                     ciphertext: self.ciphertext_blob.0,
                 };
-                (id, Source::Asymmetric(command))
+                Source::Asymmetric(command)
             }
         };
-        call.use_version(key.id, opened);
-        call.use_version(destination.id, version.id);
         let command = Command {
             source,
             destination: version.wrapped.clone(),
             context: self.destination_encryption_context.0,
             account: destination.account.to_string(),
         };
-        let frame = app.re_encrypt(key.instance, destination.instance, command).await?;
+        let frame = app.re_encrypt(&key, &destination, command).await?;
         let (cmk_uuid, key_version_id) = (destination.id, version.id);
         Ok(Ciphertext { ciphertext_blob: Base64Bytes(frame), cmk_uuid, key_version_id })
     }

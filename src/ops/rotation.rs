@@ -96,7 +96,7 @@ impl Operation for RotateDueKey {
         if !key.rotation_due(now) {
             return Err(Error::TransitionNotAllowed);
         }
-        let (version, _held) = generate(id, key.spec, key.usage, key.level, key.instance, call, app).await?;
+        let (version, _held) = generate(&key, call, app).await?;
         let key_version_id = version.id;
         let rotate = move |key: &mut Key| key.rotate(version, now);
         app.keys.change(call, &id, rotate).await?.ok_or(Error::KeyNotFound)?;

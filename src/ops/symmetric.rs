@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::{KEY_IN_USE, Operation};
 use crate::api::{Base64Bytes, Call, EncryptionContext, Plaintext, Target};
 use crate::app::App;
-use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
@@ -50,15 +49,14 @@ impl Operation for Encrypt {
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = key.primary_for_use(call.horizon())?;
-        call.use_version(key.id, version.id);
+        let version = app.use_key(call, &key, Work::Symmetric, None)?;
         let command = EncryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
             context: self.encryption_context.0,
             plaintext: self.plaintext.into_bytes(),
         };
-        let frame = app.run_for(key.instance, command).await?;
+        let frame = app.run_for(&key, command).await?;
         Ok(Ciphertext { ciphertext_blob: Base64Bytes(frame), cmk_uuid: key.id, key_version_id: version.id })
     }
 }
@@ -96,22 +94,21 @@ impl Operation for Decrypt {
     async fn run(self, call: &Call, app: &App) -> Result<Decrypted> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = version_of(&frame, &key, call.horizon())?;
-        call.use_version(key.id, version.id);
+        let version = version_of(&frame, &key, call, app)?;
         let command = DecryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
             context: self.encryption_context.0,
             frame,
         };
-        let plaintext = app.run_for(key.instance, command).await?;
+        let plaintext = app.run_for(&key, command).await?;
         Ok(Decrypted { cmk_uuid: key.id, key_version_id: version.id, plaintext: plaintext.into() })
     }
 }
 
-/// The version that a frame names, if the key may decrypt now.
-pub(super) fn version_of<'a>(frame: &Frame, key: &'a Key, now: Timestamp) -> Result<&'a KeyVersion> {
-    known(key.version_for_use(Work::Symmetric, VersionId::from_bytes(frame.name().version), now))
+/// The version that a frame names, if the call may decrypt with the key now.
+pub(super) fn version_of<'a>(frame: &Frame, key: &'a Key, call: &Call, app: &App) -> Result<&'a KeyVersion> {
+    known(app.use_key(call, key, Work::Symmetric, Some(VersionId::from_bytes(frame.name().version))))
 }
 
 /// A frame whose version the key does not know was not made by this key.

@@ -87,7 +87,7 @@ impl Operation for CreateKeyVersion {
         let key = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
         key.check_add_version(horizon)?;
         check_versions(key.spec, key.account, app)?;
-        let (version, _held) = generate(id, key.spec, key.usage, key.level, key.instance, call, app).await?;
+        let (version, _held) = generate(&key, call, app).await?;
         let output =
             CreatedVersion { cmk_uuid: id, key_version_id: version.id, creation_date: Moment(call.now) };
         let mut beside = Changes::default();

@@ -94,7 +94,7 @@ impl Operation for RewrapKey {
         let id = call.key()?;
         let key = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
         // Also while the service is frozen: its keys rest, they are not given up.
-        let partition = in_machine(app.instance(key.instance)?.partition);
+        let partition = app.partition_of(key.account, key.owner)?;
         let mut rewrapped = Vec::with_capacity(key.versions.len());
         for old in key.wrapped_keys().cloned() {
             let new = app.machine.run(partition, Rewrap { key: old.clone() }).await?;

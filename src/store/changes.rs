@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::trail::TrailEdit;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
+use crate::model::event::Event;
 use crate::model::record::{List, Listing, Record};
 
 /// One call's changes. Committed only together with the call's audit record.
@@ -15,6 +16,8 @@ pub struct Changes {
     pub(super) limits: Vec<Limit>,
     pub(super) token: Option<(TokenKey, Remembered)>,
     pub(super) trail: Option<TrailEdit>,
+    /// Numbers of the occurrences that events among the edits tell of.
+    pub(super) events: Vec<usize>,
 }
 
 /// The derived rows of a record.
@@ -72,6 +75,12 @@ impl Changes {
     /// Demands that a list holds at most `most` records after this call.
     pub fn limit(&mut self, list: List, most: u64, what: &'static str) {
         self.limits.push(Limit { list, most, what });
+    }
+
+    /// Adds an event.
+    pub fn event(&mut self, event: &Event) -> Result<()> {
+        self.events.push(event.what.number());
+        self.insert(event, Error::internal("a random event id exists"))
     }
 
     /// Remembers the result of a create operation under its token.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::env::Timestamp;
 use crate::histogram::{Histogram, TIMES, TIMES_LEN};
+use crate::model::event::Occurrence;
 
 /// Calls in one transaction at most.
 pub(super) const GROUP_MAX: usize = 1024;
@@ -17,13 +18,22 @@ pub struct CommitFigures {
     sizes: Histogram<11>,
     failures: AtomicU64,
     sequence: AtomicU64,
+    events: [AtomicU64; Occurrence::NAMES.len()],
     horizon: AtomicI64,
 }
 
 impl Default for CommitFigures {
     fn default() -> Self {
         let (failures, sequence, horizon) = (AtomicU64::new(0), AtomicU64::new(0), AtomicI64::new(i64::MIN));
-        Self { times: Histogram::new(&TIMES), sizes: Histogram::new(&SIZES), failures, sequence, horizon }
+        let events = Default::default();
+        Self {
+            times: Histogram::new(&TIMES),
+            sizes: Histogram::new(&SIZES),
+            failures,
+            sequence,
+            events,
+            horizon,
+        }
     }
 }
 
@@ -35,6 +45,12 @@ impl CommitFigures {
 
     pub(super) fn note_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_event(&self, number: usize) {
+        if let Some(events) = self.events.get(number) {
+            events.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Notes where the trail ends: its last record, and the latest moment in it.
@@ -61,6 +77,11 @@ impl CommitFigures {
     /// Commits that failed.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Events since start, by what they tell of.
+    pub fn events(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Occurrence::NAMES.into_iter().zip(self.events.iter().map(|events| events.load(Ordering::Relaxed)))
     }
 
     /// Number of the last audit record that is durable, from the first one of the installation on.

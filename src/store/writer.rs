@@ -219,6 +219,9 @@ impl Writer {
         self.tail = tail;
         let took = self.clock.monotonic().saturating_sub(since);
         self.figures.note_commit(took, group.len());
+        let done = group.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
+        done.flat_map(|(member, _)| &member.entry.changes.events)
+            .for_each(|number| self.figures.note_event(*number));
         self.figures.note_end(self.last_sequence(), self.tail.horizon);
         Ok(verdicts)
     }

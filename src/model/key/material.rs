@@ -10,6 +10,7 @@ use crate::model::import::{Binding, ImportToken};
 impl Key {
     /// Whether the key's material comes from outside (contract 4.2).
     pub fn check_external(&self) -> Result<()> {
+        self.check_own()?;
         match self.origin {
             Origin::External => Ok(()),
             Origin::CtyunKms => Err(Error::UnsupportedOrigin("this call needs a key of the origin External")),

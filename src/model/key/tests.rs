@@ -4,6 +4,7 @@ use super::*;
 use crate::ids::ImportTokenId;
 use crate::model::algorithm::ImportAlgorithm;
 use crate::model::import::ImportToken;
+use crate::model::product::ServiceCode;
 use crate::model::text::Text;
 
 const DAY: i64 = 86_400;
@@ -24,6 +25,9 @@ fn the_state_decides_what_may_happen() {
         external.origin = Origin::External;
         external.add_token(token(1, now), now).unwrap();
         let import = |mut key: Key| key.import(0, token(1, now).id, version(1, 11), [7; 32], None, now);
+        let mut protected = sample(state);
+        protected.protection = Some(Description::default());
+        let window = DeletionDays::new(7).unwrap();
         let code = |result: Result<()>| result.err().map_or("ok", |error| error.wire().code);
         let row = [
             ("use", code(key.check_use(Work::Symmetric, now))),
@@ -40,6 +44,12 @@ fn the_state_decides_what_may_happen() {
             ("parameters", code(external.clone().add_token(token(2, now), now))),
             ("import", code(import(external.clone()))),
             ("delete", code(external.clone().delete_material())),
+            ("schedule", code(key.clone().schedule_deletion(window, now))),
+            ("protected", code(protected.clone().schedule_deletion(window, now))),
+            ("cancel", code(key.clone().cancel_deletion(Timestamp(0)))),
+            ("protect", code(key.clone().protect(Description::default()))),
+            ("unprotect", code(key.clone().unprotect())),
+            ("rehearse", code(key.clone().rehearse(true))),
         ];
         table.push_str(state.wire_name());
         row.iter().for_each(|(name, code)| table.push_str(&format!(" {name}={code}")));
@@ -47,14 +57,16 @@ fn the_state_decides_what_may_happen() {
     }
     let expected = [
         "Enabled use=ok sign=ok enable=ok disable=ok alias=ok re-point=ok describe=ok tag=ok untag=ok version=ok rotation=ok \
-         parameters=ok import=ok delete=ok\n",
+         parameters=ok import=ok delete=ok schedule=ok protected=KMS.9014 cancel=KMS.9013 protect=ok unprotect=ok rehearse=ok\n",
         "Disabled use=KMS.9010 sign=KMS.9010 enable=ok disable=ok alias=ok re-point=ok describe=ok tag=ok untag=ok \
-         version=KMS.9010 rotation=KMS.9010 parameters=ok import=ok delete=ok\n",
+         version=KMS.9010 rotation=KMS.9010 parameters=ok import=ok delete=ok schedule=ok protected=KMS.9014 \
+         cancel=KMS.9013 protect=ok unprotect=ok rehearse=ok\n",
         "PendingDeletion use=KMS.9011 sign=KMS.9011 enable=KMS.9013 disable=KMS.9013 alias=KMS.9013 re-point=KMS.9011 \
          describe=KMS.9011 tag=KMS.9011 untag=KMS.9011 version=KMS.9011 rotation=KMS.9011 parameters=ok import=KMS.9013 \
-         delete=ok\n",
+         delete=ok schedule=KMS.9013 protected=KMS.9013 cancel=ok protect=KMS.9011 unprotect=KMS.9011 rehearse=KMS.9011\n",
         "PendingImport use=KMS.9012 sign=KMS.9012 enable=KMS.9013 disable=KMS.9013 alias=ok re-point=ok describe=ok tag=ok \
-         untag=ok version=KMS.9012 rotation=KMS.9012 parameters=ok import=ok delete=ok\n",
+         untag=ok version=KMS.9012 rotation=KMS.9012 parameters=ok import=ok delete=ok schedule=ok protected=KMS.9014 \
+         cancel=KMS.9013 protect=ok unprotect=ok rehearse=ok\n",
     ];
     assert_eq!(table, expected.concat());
 }
@@ -63,15 +75,16 @@ fn the_state_decides_what_may_happen() {
 fn spec_and_usage_decide_what_work_a_key_does() {
     use KeySpec::{Aes256, Rsa2048, Sm2, Sm4};
     use KeyUsage::{EncryptDecrypt, SignVerify};
-    let all = [Work::Symmetric, Work::Signing, Work::AsymmetricEncryption, Work::PublicKey];
+    let all =
+        [Work::Symmetric, Work::Authentication, Work::Signing, Work::AsymmetricEncryption, Work::PublicKey];
     let mut key = sample(KeyState::Enabled);
     let cases = [
-        (Aes256, EncryptDecrypt, [true, false, false, false]),
-        (Sm4, EncryptDecrypt, [true, false, false, false]),
-        (Rsa2048, EncryptDecrypt, [false, false, true, true]),
-        (Rsa2048, SignVerify, [false, true, false, true]),
-        (Sm2, EncryptDecrypt, [false, false, true, true]),
-        (Sm2, SignVerify, [false, true, false, true]),
+        (Aes256, EncryptDecrypt, [true, true, false, false, false]),
+        (Sm4, EncryptDecrypt, [true, true, false, false, false]),
+        (Rsa2048, EncryptDecrypt, [false, false, false, true, true]),
+        (Rsa2048, SignVerify, [false, false, true, false, true]),
+        (Sm2, EncryptDecrypt, [false, false, false, true, true]),
+        (Sm2, SignVerify, [false, false, true, false, true]),
     ];
     for (spec, usage, fits) in cases {
         (key.spec, key.usage) = (spec, usage);
@@ -101,16 +114,16 @@ fn a_late_rotation_happens_once_and_rests_while_disabled() {
     let day = |day| Timestamp::from_seconds(day * DAY);
     let mut key = sample(KeyState::Enabled);
     key.set_rotation(period("7"), day(0)).unwrap();
-    assert_eq!((key.due(), key.due_job(day(6), day(6))), (Some(day(7)), None));
-    assert_eq!(key.due_job(day(7), day(7)), Some(DueJob::Rotate));
+    assert_eq!((key.due(), key.due_job(day(6), Some(day(6)))), (Some(day(7)), None));
+    assert_eq!(key.due_job(day(7), Some(day(7))), Some(DueJob::Rotate));
     key.disable(day(8)).unwrap();
-    assert_eq!((key.due(), key.due_job(day(100), day(100))), (None, None));
+    assert_eq!((key.due(), key.due_job(day(100), Some(day(100)))), (None, None));
     assert_eq!(code(key.rotate(version(1, 11), day(100))), "KMS.9013");
     key.enable(day(100)).unwrap();
     key.rotate(version(1, 11), day(100)).unwrap();
     assert_eq!(code(key.rotate(version(2, 22), day(100))), "KMS.9013");
     assert_eq!((key.due(), key.rotated, key.versions.len()), (Some(day(107)), Some(day(100)), 1));
-    assert_eq!(key.due_job(day(-300), day(-300)), None, "a clock that went back makes nothing due");
+    assert_eq!(key.due_job(day(-300), Some(day(-300))), None, "a clock that went back makes nothing due");
 }
 
 #[test]
@@ -135,16 +148,24 @@ fn imported_material_binds_the_key_for_good() {
     let mut key = external();
     key.import(0, token(1, at(0)).id, version(5, 11), [7; 32], Some(at(100)), at(1)).unwrap();
     assert!(key.state == KeyState::Enabled && key.versions[0].created == at(5));
-    assert_eq!(key.due(), Some(at(100)));
+    // Less than a day before the end, all three warnings are due; one is given.
+    let warning = key.warning(at(1)).unwrap();
+    assert_eq!(warning, Warning { deadline: Deadline::Material, at: at(100), days: 1 });
+    assert_eq!(key.due_job(at(1), None), Some(DueJob::Warn));
+    key.tell(warning);
+    assert_eq!((key.due(), key.warning(at(1))), (Some(at(100)), None));
     // Material is over at its second, whether or not anybody took it away.
     assert_eq!(key.state_at(at(99)), KeyState::Enabled);
     assert_eq!(key.state_at(at(100)), KeyState::PendingImport);
-    assert_eq!(code(key.primary_for_use(at(100))), "KMS.9012");
+    assert_eq!(code(key.version_for_use(Work::Symmetric, None, at(100))), "KMS.9012");
     assert_eq!(code(key.version(VersionId::from_bytes([5; 16]), at(100))), "KMS.9012");
     assert_eq!(code(key.enable(at(100))), "KMS.9013");
     assert!(key.primary_at(at(100)).is_none());
-    assert_eq!((key.due_job(at(99), at(99)), key.due_job(at(100), at(100))), (None, Some(DueJob::Expire)));
-    assert_eq!(key.due_job(at(9), at(100)), Some(DueJob::Expire), "although the clock was turned back");
+    assert_eq!(
+        (key.due_job(at(99), Some(at(99))), key.due_job(at(100), Some(at(100)))),
+        (None, Some(DueJob::Expire))
+    );
+    assert_eq!(key.due_job(at(9), Some(at(100))), Some(DueJob::Expire), "although the clock was turned back");
     assert!(!key.expire(at(99)).unwrap());
     assert!(key.expire(at(100)).unwrap());
     assert!(key.versions.is_empty() && key.import.expires.is_none());
@@ -202,7 +223,10 @@ fn tokens_run_out_and_give_way() {
     let first = token(1, at(0)).id;
     assert!(key.token(first, at(DAY - 1)).is_ok());
     assert_eq!(code(key.token(first, at(DAY))), "KMS.9024");
-    assert_eq!((key.due(), key.due_job(at(2 * DAY), at(2 * DAY))), (Some(at(2 * DAY)), Some(DueJob::Expire)));
+    assert_eq!(
+        (key.due(), key.due_job(at(2 * DAY), Some(at(2 * DAY)))),
+        (Some(at(2 * DAY)), Some(DueJob::Expire))
+    );
     assert!(key.clone().expire(at(2 * DAY)).unwrap());
     for n in 2..=11 {
         assert!(key.token(first, at(0)).is_ok(), "{n}");
@@ -252,8 +276,15 @@ const RESTING_1: &str = "0110010101010101010101010101010101011002020202020202020
      0b0b0b0b0b0b0b0b0b0b0b0b0b0b0101000b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b\
      0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b80ade20400036f6c640008736f6d65626f647900";
 
+/// The same as record version 2 has it: with its last rotation, and with material from outside, of which there is none.
+const RESTING_2: &str = "02100101010101010101010101010101010110020202020202020202020202020202024444444444440000\
+     0000000001100505050505050505050505050505050579594b574b010b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b010b0b0b0b0b0b0b0b0b0b\
+     0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0101000b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b\
+     0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b80ade2040000000000036f6c640008736f6d65626f\
+     647900";
+
 #[test]
-fn keys_of_record_version_1_are_read() {
+fn keys_of_older_record_versions_are_read() {
     let at = Timestamp::from_seconds;
     let mut key = sample(KeyState::PendingDeletion { at: at(9) });
     key.versions = vec![version(5, 11), version(6, 22)];
@@ -266,11 +297,12 @@ fn keys_of_record_version_1_are_read() {
     (key.state, key.rotation, key.rotated) = (KeyState::Enabled, Rotation::Off, None);
     key.versions.truncate(1);
     assert!(Key::decode(&hex::decode(RESTING_1).unwrap()) == Some(key.clone()));
+    assert!(Key::decode(&hex::decode(RESTING_2).unwrap()) == Some(key.clone()));
     // Written back, it is of this version; cut short or of a version to come, it is not read.
     let stored_now = key.encode().unwrap();
-    assert!(stored_now[0] == 2 && Key::decode(&stored_now) == Some(key));
+    assert!(stored_now[0] == 3 && Key::decode(&stored_now) == Some(key));
     assert!(Key::decode(&stored[..stored.len() - 1]).is_none());
-    assert!(Key::decode(&[&[3], &stored[1..]].concat()).is_none());
+    assert!(Key::decode(&[&[4], &stored[1..]].concat()).is_none());
 }
 
 fn code<T>(result: Result<T>) -> &'static str {
@@ -319,7 +351,7 @@ fn sample(state: KeyState) -> Key {
     Key {
         id: KeyId::from_bytes([1; 16]),
         account: AccountId::from_bytes([2; 16]),
-        instance: InstanceId::from_random([3; 6]),
+        owner: Owner::Service(InstanceId::from_random([3; 6])),
         project: Description::default(),
         spec: KeySpec::Aes256,
         usage: KeyUsage::EncryptDecrypt,
@@ -330,9 +362,74 @@ fn sample(state: KeyState) -> Key {
         rotation: Rotation::Off,
         rotated: None,
         import: Import::default(),
+        protection: None,
+        rehearsal: false,
+        told: None,
         description: Description::default(),
         tags: Tags::default(),
         creator: String::new(),
         created: Timestamp::from_seconds(0),
     }
+}
+
+/// What nobody may do to the default key of a product, and what anybody may (contract 5.1, createDefaultKey).
+#[test]
+fn a_default_key_stays_as_its_product_needs_it() {
+    let now = Timestamp::from_seconds(5);
+    let mut key = sample(KeyState::Enabled);
+    key.owner = Owner::Product(ServiceCode::Ecs);
+    let made = key.clone();
+    let refused = [
+        key.enable(now),
+        key.disable(now),
+        key.check_alias(),
+        key.check_alias_target(),
+        key.describe(Description::default()),
+        key.add_version(version(2, 22), now),
+        key.set_rotation(period("7"), now),
+        key.add_token(token(2, now), now),
+        key.check_import(),
+        key.delete_material(),
+        key.schedule_deletion(DeletionDays::new(7).unwrap(), now),
+        key.cancel_deletion(now),
+        key.protect(Description::default()),
+        key.unprotect(),
+        key.rehearse(true),
+        key.check_use(Work::Authentication, now),
+    ];
+    assert!(refused.into_iter().all(|refused| code(refused) == "KMS.9029"));
+    assert!(key == made && key.tag(&Tags::default()).is_ok() && key.check_use(Work::Symmetric, now).is_ok());
+}
+
+#[test]
+fn a_window_ends_once_and_is_announced_three_times() {
+    let day = |days: i64| Timestamp::from_seconds(days * DAY);
+    let mut key = sample(KeyState::Enabled);
+    key.versions = vec![version(5, 11)];
+    key.schedule_deletion(DeletionDays::new(30).unwrap(), day(0)).unwrap();
+    assert!(key.state == KeyState::PendingDeletion { at: day(30) });
+    let mut told = Vec::new();
+    for now in 0..=40 {
+        assert_eq!(
+            key.due_job(day(now), None).is_some(),
+            key.due().is_some_and(|at| at <= day(now) && now < 30)
+        );
+        while let Some(warning) = key.warning(day(now)) {
+            key.tell(warning);
+            told.push((now, warning.days));
+        }
+        assert_eq!(key.due_job(day(now), Some(day(now))) == Some(DueJob::Destroy), now >= 30, "{now}");
+        assert_eq!(key.due_job(day(now), None), None, "nothing is destroyed while the time is in doubt");
+        assert_eq!(key.clone().cancel_deletion(day(now)).is_ok(), now < 30, "{now}");
+    }
+    assert_eq!(told, [(23, 7), (27, 3), (29, 1)]);
+    // After a pause the last warning that is due is the only one.
+    key.told = None;
+    assert_eq!(key.warning(day(28)).map(|warning| warning.days), Some(3));
+    // A key without versions waits for material again, and another window is announced anew.
+    key.versions.clear();
+    key.cancel_deletion(day(29)).unwrap();
+    assert!(key.state == KeyState::PendingImport && key.due().is_none());
+    key.schedule_deletion(DeletionDays::new(7).unwrap(), day(29)).unwrap();
+    assert_eq!(key.warning(day(29)).map(|warning| (warning.at, warning.days)), Some((day(36), 7)));
 }

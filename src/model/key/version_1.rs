@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::version_2::OldKey as Second;
 use super::{Key, KeyState, KeyVersion};
 use crate::env::Timestamp;
 use crate::ids::{AccountId, InstanceId, KeyId};
@@ -43,7 +44,7 @@ pub(super) fn read(body: &[u8]) -> Option<Key> {
         OldRotation::Off => (Rotation::Off, None),
         OldRotation::On { period, next, last } => (Rotation::On { period, next }, last),
     };
-    Some(Key {
+    let second = Second {
         id: old.id,
         account: old.account,
         instance: old.instance,
@@ -61,5 +62,6 @@ pub(super) fn read(body: &[u8]) -> Option<Key> {
         tags: old.tags,
         creator: old.creator,
         created: old.created,
-    })
+    };
+    Some(second.upgraded())
 }

@@ -65,7 +65,7 @@ impl Appliance {
     /// Who may call an operation for this audience.
     pub fn owner(&self, audience: Audience) -> &Tenant {
         match audience {
-            Audience::Tenant => &self.tenant,
+            Audience::Tenant | Audience::Product => &self.tenant,
             Audience::Administrator => &self.administrator,
         }
     }
