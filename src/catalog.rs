@@ -88,9 +88,16 @@ operations! {
     ops::key::CreateKey: "createKey" ["/cmkManage/createKey"] "kms:cmk:create" Write KeyCreate BOTH Tenant "创建主密钥" "Create key";
     ops::key::EnableKey: "enableKey" ["/cmkManage/enableKey"] "kms:cmk:enable" Write KeyWrite BOTH Tenant "启用密钥" "Enable key";
     ops::key::DisableKey: "disableKey" ["/cmkManage/disableKey"] "kms:cmk:disable" Write KeyWrite BOTH Tenant "禁用密钥" "Disable key";
+    ops::deletion::ScheduleKeyDeletion: "scheduleKeyDeletion" ["/cmkManage/scheduleKeyDeletion"] "kms:cmk:delete" Write KeyWrite BOTH Tenant "计划删除密钥" "Schedule key deletion";
+    ops::deletion::CancelKeyDeletion: "cancelKeyDeletion" ["/cmkManage/cancelKeyDeletion"] "kms:cmk:undelete" Write KeyWrite BOTH Tenant "取消计划删除密钥" "Cancel key deletion";
+    ops::deletion::DeleteProtect: "deleteProtect" ["/cmkManage/deleteProtect"] "kms:cmk:deleteProtect" Write KeyWrite BOTH Tenant "开启删除保护" "Protect key from deletion";
+    ops::deletion::CancelDeleteProtect: "cancelDeleteProtect" ["/cmkManage/cancelDeleteProtect"] "kms:cmk:cancelDeleteProtect" Write KeyWrite BOTH Tenant "关闭删除保护" "Cancel deletion protection";
     ops::key::UpdateKeyDescription: "updateKeyDescription" ["/keyManage/updateKeyDescription"] "kms:cmk:update" Write KeyWrite BOTH Tenant "修改密钥描述" "Update key description";
     ops::key::DescribeKey: "describeKey" ["/keyManage/describeKey"] "kms:cmk:describe" Read KeyRead BOTH Tenant "查询密钥详情" "Describe key";
     ops::key::ListAliasKeys: "listAliasKeys" ["/keyManage/listAliasKeys"] "kms:cmk:list" Read KeyRead BOTH Tenant "查询密钥列表" "List keys";
+    // ours; cron submits the last one
+    ops::tombstone::ListDestroyedKeys: "listDestroyedKeys" ["/keyManage/listDestroyedKeys"] "kms:cmk:listDestroyedKeys" Read OtherRead OPENAPI Tenant "查询已销毁密钥" "List destroyed keys";
+    ops::deletion::DestroyKey: "destroyKey" [] "kms:cmk:destroy" Write Unlimited INTERNAL Tenant "销毁密钥" "Destroy key";
     // contract 5.2
     ops::alias::CreateAlias: "createAlias" ["/keyName/createAlias"] "kms:cmk:createAlias" Write KeyWrite BOTH Tenant "创建别名" "Create alias";
     ops::alias::UpdateAlias: "updateAlias" ["/keyName/updateAlias"] "kms:cmk:updateAlias" Write KeyWrite BOTH Tenant "更新别名" "Update alias";
@@ -144,11 +151,12 @@ operations! {
     ops::tag::ListTagKeys: "listTagKeys" ["/tag/listTagKeys"] "iam:listTagKeys" Read OtherRead OPENAPI Tenant "查询标签键" "List tag keys";
     ops::system::DescribeSystem: "describeSystem" ["/system/describeSystem"] "iam:describeSystem" Read OtherRead OPENAPI Tenant "查询系统信息" "Describe system";
     ops::system::RunSelfTest: "runSelfTest" ["/system/runSelfTest"] "iam:runSelfTest" Write OtherWrite OPENAPI Administrator "运行自检" "Run self-tests";
-    // cron submits the last three
+    // cron submits the last four
     ops::wrapping_key::RollWrappingKey: "rollWrappingKey" ["/system/rollWrappingKey"] "iam:rollWrappingKey" Write OtherWrite OPENAPI Administrator "轮换包装密钥" "Roll wrapping key";
     ops::wrapping_key::RewrapKey: "rewrapKey" [] "kms:cmk:rewrap" Write Unlimited INTERNAL Tenant "重新包装密钥" "Rewrap key";
     ops::wrapping_key::RewrapCredential: "rewrapCredential" [] "kms:accessPoint:rewrapCredential" Write Unlimited INTERNAL Tenant "重新包装凭证" "Rewrap credential";
     ops::wrapping_key::FinishRoll: "finishRoll" [] "iam:finishRoll" Write Unlimited INTERNAL Administrator "完成包装密钥轮换" "Finish roll of wrapping key";
+    ops::erasure::SettleErasure: "settleErasure" [] "iam:settleErasure" Write Unlimited INTERNAL Administrator "确认密钥擦除" "Settle erasure";
     // contract 5.14
     ops::audit::QueryAudit: "queryAudit" ["/audit/queryAudit"] "iam:queryAudit" Read OtherRead OPENAPI Tenant "查询审计记录" "Query audit records";
     ops::audit::DescribeAudit: "describeAudit" ["/audit/describeAudit"] "iam:describeAudit" Read OtherRead OPENAPI Tenant "查询审计记录详情" "Describe audit record";

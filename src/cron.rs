@@ -14,6 +14,8 @@ use crate::model::alias::KeyRef;
 use crate::model::key::DueJob;
 use crate::model::record::Kind;
 use crate::ops::audit_trail::{DeleteExpiredAudit, MoveAudit, SignAuditCheckpoint};
+use crate::ops::deletion::DestroyKey;
+use crate::ops::erasure::{self, Step};
 use crate::ops::key_material::ExpireKeyMaterial;
 use crate::ops::rotation::RotateDueKey;
 use crate::ops::system::RunSelfTest;
@@ -83,6 +85,7 @@ async fn tick_once(gateway: &Gateway, quiet: bool) {
             self_test(gateway).await,
             keys(gateway).await,
             roll(gateway).await,
+            erase(gateway).await,
             keep_audit(gateway, quiet).await,
             gateway.sweep().await,
         ] {
@@ -122,7 +125,7 @@ async fn self_test(gateway: &Gateway) -> Result<()> {
     gateway.submit(RunSelfTest {}).await.map(drop)
 }
 
-/// Does what is due with keys: their next version, or the end of their material.
+/// Does what is due with keys: their next version, the end of their material, or their own.
 async fn keys(gateway: &Gateway) -> Result<()> {
     let app = gateway.app();
     let now = app.env.clock.now();
@@ -145,7 +148,10 @@ async fn keys(gateway: &Gateway) -> Result<()> {
                     gateway.submit(ExpireKeyMaterial { cmk_uuid }).await,
                 );
             }
-            Some(DueJob::Destroy | DueJob::Warn) | None => {}
+            Some(DueJob::Destroy) => {
+                note("destroyKey", &id.to_string(), gateway.submit(DestroyKey { cmk_uuid }).await);
+            }
+            Some(DueJob::Warn) | None => {}
         }
     }
     Ok(())
@@ -169,6 +175,21 @@ async fn roll(gateway: &Gateway) -> Result<()> {
         for access_key in left.credentials {
             let rewrapped = gateway.submit(RewrapCredential { access_key }).await;
             note("rewrapCredential", &access_key.to_string(), rewrapped);
+        }
+    }
+    Ok(())
+}
+
+/// Begins the rolls that are owed since something wrapped was destroyed, and settles what they have erased.
+async fn erase(gateway: &Gateway) -> Result<()> {
+    let app = gateway.app();
+    for step in erasure::steps(app, app.env.clock.now())? {
+        match step {
+            Step::Roll(roll) => note("rollWrappingKey", "owed", gateway.submit(roll).await),
+            Step::Settle(settle) => {
+                let partition = settle.partition.to_string();
+                note("settleErasure", &partition, gateway.submit(settle).await);
+            }
         }
     }
     Ok(())

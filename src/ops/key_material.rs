@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::Operation;
 use crate::api::{Call, Target};
 use crate::app::App;
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
-use crate::ids::KeyId;
+use crate::ids::{KeyId, PartitionId};
 use crate::model::alias::KeyRef;
+use crate::model::erasure::Erasure;
 use crate::model::key::Key;
+use crate::store::Changes;
 
 /// Destroys the key material that was imported. The key, its metadata and its binding to this material stay; nothing that was
 /// encrypted opens until the same material is imported again.
@@ -82,7 +85,7 @@ impl Operation for ExpireKeyMaterial {
     }
 }
 
-/// Commits the end of some wrapped keys, then wipes them.
+/// Commits the end of some wrapped keys, with the erasure that is owed for them, then wipes them.
 async fn take_away(
     call: &Call,
     app: &App,
@@ -90,9 +93,25 @@ async fn take_away(
 ) -> Result<Arc<Key>> {
     let id = call.key()?;
     let before = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
-    let after = app.keys.change(call, &id, edit).await?.ok_or(Error::KeyNotFound)?;
+    let now = call.now;
+    let take = move |key: &mut Key, beside: &mut Changes| {
+        let had = key.clone();
+        edit(key)?;
+        match owed(&had, key, now) {
+            Some(erasure) => beside.ensure(&erasure),
+            None => Ok(()),
+        }
+    };
+    let after = app.keys.change_and(call, &id, take).await?.ok_or(Error::KeyNotFound)?;
     wipe(&before, &after, app);
     Ok(after)
+}
+
+/// What is owed for material that was taken away. A token of an import that never came is no material.
+fn owed(before: &Key, after: &Key, now: Timestamp) -> Option<Erasure> {
+    let taken = before.versions.iter().filter(|_| after.versions.is_empty());
+    let newest = taken.map(|version| version.wrapped.header()).max_by_key(|header| header.generation)?;
+    Some(Erasure::of(before, PartitionId::from_bytes(newest.partition.0), newest.generation, now))
 }
 
 /// Wipes what the cipher machine holds ready of wrapped keys that are the key's no more.

@@ -11,6 +11,8 @@ pub mod audit_export;
 pub mod audit_trail;
 pub mod credential;
 pub mod data_key;
+pub mod deletion;
+pub mod erasure;
 pub mod export;
 pub mod import;
 pub mod integrity;
@@ -23,6 +25,7 @@ pub mod rotation;
 pub mod symmetric;
 pub mod system;
 pub mod tag;
+pub mod tombstone;
 pub mod version;
 pub mod wrapping_key;
 

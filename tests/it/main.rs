@@ -17,6 +17,7 @@ mod canaries;
 mod command_line;
 mod container;
 mod credentials;
+mod deletion;
 mod digest_command;
 mod disk;
 mod eop;
