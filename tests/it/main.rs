@@ -49,6 +49,7 @@ mod recovery;
 mod refusals;
 mod rotation;
 mod self_test;
+mod states;
 mod tags;
 mod tenants;
 mod uses;
