@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::ids::KeyId;
@@ -125,16 +126,16 @@ async fn self_test(gateway: &Gateway) -> Result<()> {
 /// Does what is due with keys: their next version, or the end of their material.
 async fn keys(gateway: &Gateway) -> Result<()> {
     let app = gateway.app();
-    let now = app.env.clock.now();
-    // What has ended stays so when the clock is turned back.
-    let horizon = app.store.figures().horizon().max(now);
-    for due in app.store.due(horizon, DUE_MAX)? {
+    let time = app.store.time().read();
+    // While the clock is in doubt, nothing has ended for good.
+    let settled = time.settled().unwrap_or(Timestamp(i64::MIN));
+    for due in app.store.due(time.now(), DUE_MAX)? {
         if due.kind != Kind::Key as u8 {
             continue;
         }
         let id = KeyId::from_bytes(<[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?);
         let cmk_uuid = KeyRef::Id(id);
-        match app.keys.get(&id)?.and_then(|key| key.due_job(now, horizon)) {
+        match app.keys.get(&id)?.and_then(|key| key.due_job(time.now(), settled)) {
             Some(DueJob::Rotate) => {
                 note("rotateDueKey", &id.to_string(), gateway.submit(RotateDueKey { cmk_uuid }).await);
             }
