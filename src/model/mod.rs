@@ -7,6 +7,7 @@ pub mod algorithm;
 pub mod alias;
 pub mod audit;
 pub mod checkpoint;
+pub mod confirmed;
 pub mod credential;
 pub mod event;
 pub mod evidence;

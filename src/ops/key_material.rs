@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
+use super::{CLOCK_IN_DOUBT, Operation};
 use crate::api::{Call, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -72,13 +72,13 @@ impl Operation for ExpireKeyMaterial {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<ExpiredMaterial> {
-        let now = call.horizon();
-        let expire = move |key: &mut Key| match key.expire(now)? {
+        let settled = call.settled().ok_or(CLOCK_IN_DOUBT)?;
+        let expire = move |key: &mut Key| match key.expire(settled)? {
             true => Ok(()),
             false => Err(Error::TransitionNotAllowed),
         };
         let key = take_away(call, app, expire).await?;
-        Ok(ExpiredMaterial { cmk_uuid: key.id, key_state: key.state_at(now).wire_name().into() })
+        Ok(ExpiredMaterial { cmk_uuid: key.id, key_state: key.state_at(call.horizon()).wire_name().into() })
     }
 }
 
