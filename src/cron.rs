@@ -14,6 +14,7 @@ use crate::model::alias::KeyRef;
 use crate::model::key::DueJob;
 use crate::model::record::Kind;
 use crate::ops::audit_trail::{DeleteExpiredAudit, MoveAudit, SignAuditCheckpoint};
+use crate::ops::event::{DeleteExpiredEvents, WarnDueKey};
 use crate::ops::key_material::ExpireKeyMaterial;
 use crate::ops::rotation::RotateDueKey;
 use crate::ops::system::RunSelfTest;
@@ -84,6 +85,7 @@ async fn tick_once(gateway: &Gateway, quiet: bool) {
             keys(gateway).await,
             roll(gateway).await,
             keep_audit(gateway, quiet).await,
+            delete_events(gateway).await,
             gateway.sweep().await,
         ] {
             if let Err(error) = result {
@@ -110,6 +112,14 @@ async fn keep_audit(gateway: &Gateway, quiet: bool) -> Result<()> {
         gateway.submit(DeleteExpiredAudit {}).await?;
     }
     Ok(())
+}
+
+/// Deletes some of the events whose time is over.
+async fn delete_events(gateway: &Gateway) -> Result<()> {
+    match DeleteExpiredEvents::is_due(gateway.app())? {
+        true => gateway.submit(DeleteExpiredEvents {}).await.map(drop),
+        false => Ok(()),
+    }
 }
 
 /// Has the cipher machine test itself, if its last time is long enough ago.
@@ -145,7 +155,10 @@ async fn keys(gateway: &Gateway) -> Result<()> {
                     gateway.submit(ExpireKeyMaterial { cmk_uuid }).await,
                 );
             }
-            Some(DueJob::Destroy | DueJob::Warn) | None => {}
+            Some(DueJob::Warn) => {
+                note("warnDueKey", &id.to_string(), gateway.submit(WarnDueKey { cmk_uuid }).await);
+            }
+            Some(DueJob::Destroy) | None => {}
         }
     }
     Ok(())

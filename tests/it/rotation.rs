@@ -39,7 +39,7 @@ fn rotated(person: &OpenApi, key: &Value, from: &Value) -> Value {
 
 /// Waits for a whole tick of the scheduler: each tick writes down the floods of minutes that are over, after it has
 /// rotated what was due.
-fn whole_tick(service: &Service, person: &OpenApi) {
+pub fn whole_tick(service: &Service, person: &OpenApi) {
     let floods = || {
         let page = person.ok("/audit/queryAudit", json!({"eventName": "suppressedCalls", "pageSize": 100}));
         page["records"].as_array().unwrap().len()
