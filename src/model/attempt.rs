@@ -19,6 +19,7 @@ const QUIET: Duration = Duration::from_secs(24 * 3600);
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "AttemptOutcome")]
 pub enum Outcome {
     /// It was refused, because the key is disabled or pending deletion.
     Refused,

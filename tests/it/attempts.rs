@@ -183,6 +183,7 @@ fn a_rehearsal_lets_every_use_through_and_marks_it() {
     for _ in 0..2 {
         application.ok(DECRYPT, json!({"ciphertextBlob": sealed}));
     }
+    service.clock.advance(Duration::from_secs(1));
     admin.ok("/keyCompute/generateDataKey", id.clone());
     admin.ok("/get/hmaccompute", json!({"cmkUuid": key, "input": "a"}));
     // What fails uses no key, nor does what only describes it.
@@ -214,7 +215,7 @@ fn a_rehearsal_lets_every_use_through_and_marks_it() {
     assert_eq!((recorded(&service, &key, marked), count(&admin, &key, "rehearsed")), (5, 5));
     assert_eq!(crate::audit_proof::check(&admin), None, "the trail is whole");
     let table = admin.ok("/audit/exportAudit", json!({"format": "csv"}));
-    let rows = table["data"].as_str().unwrap().lines().filter(|row| row.ends_with(",\"true\"")).count();
+    let rows = table["content"].as_str().unwrap().lines().filter(|row| row.ends_with(",\"true\"")).count();
     assert_eq!(rows, 5, "{table}");
 }
 
