@@ -16,9 +16,10 @@ use crate::api::{Call, Spec};
 use crate::config::Config;
 use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, InstanceId, VersionId};
+use crate::ids::{AccountId, EventId, InstanceId, VersionId};
 use crate::model::access_point::AccessPoint;
 use crate::model::account::{Account, User};
+use crate::model::attempt::{Attempt, Outcome};
 use crate::model::checkpoint::{PublicKey, Signed, Statement};
 use crate::model::credential::Credential;
 use crate::model::instance::Instance;
@@ -134,7 +135,7 @@ impl App {
     }
 
     /// The version of a key that a call computes with: of this id, or without one the primary version. State, owner and caller
-    /// must allow this work now. The one door to versions in use, which notes the use.
+    /// must allow this work now. The one door to versions in use, which notes the use, and the attempt where there is one.
     pub fn use_key<'k>(
         &self,
         call: &Call,
@@ -143,7 +144,17 @@ impl App {
         version: Option<VersionId>,
     ) -> Result<&'k KeyVersion> {
         self.check_caller(call, key)?;
-        let version = key.version_for_use(work, version, call.horizon())?;
+        let version = key.version_for_use(work, version, call.horizon());
+        let outcome = match &version {
+            Ok(_) => key.rehearsal.then_some(Outcome::Rehearsed),
+            Err(Error::KeyDisabled | Error::KeyPendingDeletion) => Some(Outcome::Refused),
+            Err(_) => None,
+        };
+        if let Some(outcome) = outcome {
+            let event = EventId::from_random(self.random()?);
+            call.attempt(Attempt::on(key, outcome, call.horizon(), event));
+        }
+        let version = version?;
         call.use_version(key.id, version.id);
         Ok(version)
     }

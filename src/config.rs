@@ -31,6 +31,7 @@ pub struct Config {
     pub metrics: Metrics,
     pub store: Store,
     pub audit: Audit,
+    pub events: Events,
     pub custody: Custody,
     pub self_test: SelfTest,
     pub keepers: Keepers,
@@ -168,6 +169,14 @@ pub struct Audit {
     pub retention_days: u64,
 }
 
+/// Events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Events {
+    pub retention_days: u64,
+}
+
 /// Where the cipher machine keeps its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -296,6 +305,7 @@ impl Config {
             ("audit.checkpoint_seconds", config.audit.checkpoint_seconds, 1, day),
             ("audit.tail_blocks", config.audit.tail_blocks, 1, 1_000_000),
             ("audit.retention_days", config.audit.retention_days, 0, 100 * 366),
+            ("events.retention_days", config.events.retention_days, 0, 100 * 366),
             ("http.workers", config.http.workers as u64, 0, 512),
             ("http.connections_max", config.http.connections_max as u64, 1, 1_000_000),
             ("http.head_seconds", config.http.head_seconds, 1, 3600),

@@ -17,6 +17,7 @@ use crate::app::{Advance, App};
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::ops::audit_trail::{DeleteExpiredAudit, MoveAudit, SignAuditCheckpoint};
+use crate::ops::event::DeleteExpiredEvents;
 use crate::ops::system::RunSelfTest;
 use crate::store::Due;
 
@@ -97,6 +98,7 @@ impl Work {
                     records.map(|(_, last)| self.place = last),
                     due::rolls(gateway).await.map(drop),
                     keep_audit(gateway, quiet).await,
+                    delete_events(gateway).await,
                     gateway.sweep().await,
                 ] {
                     if let Err(error) = result {
@@ -147,6 +149,14 @@ async fn keep_audit(gateway: &Gateway, quiet: bool) -> Result<()> {
         gateway.submit(DeleteExpiredAudit {}).await?;
     }
     Ok(())
+}
+
+/// Deletes some of the events whose time is over.
+async fn delete_events(gateway: &Gateway) -> Result<()> {
+    match DeleteExpiredEvents::is_due(gateway.app())? {
+        true => gateway.submit(DeleteExpiredEvents {}).await.map(drop),
+        false => Ok(()),
+    }
 }
 
 /// Has the cipher machine test itself, if its last time is long enough ago.

@@ -31,6 +31,7 @@ const SECTIONS: &[(&[&str], &str, &str, &str)] = &[
         "账号与权限",
         "Accounts and permissions",
     ),
+    (&["event"], "events", "事件", "Events"),
     (&["tag"], "tags", "标签", "Tags"),
     (&["system"], "system", "系统", "System"),
     (&["audit"], "audit", "审计", "Audit"),

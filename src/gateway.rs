@@ -439,6 +439,7 @@ impl Gateway {
             user_agent: String::new(),
             request_id: String::new(),
             suppressed: None,
+            rehearsal: false,
             duration: Duration::ZERO,
         }
     }

@@ -13,6 +13,7 @@ use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, KeyId, VersionId};
 use crate::model::alias::{Alias, AliasName, KeyRef};
+use crate::model::attempt::{Attempt, Outcome};
 use crate::model::audit::Draft;
 use crate::model::confirmed::Reading;
 use crate::model::key::Key;
@@ -80,6 +81,7 @@ pub struct Call {
     time: Reading,
     touched: RefCell<Touched>,
     used: Cell<UsedVersions>,
+    attempts: RefCell<Vec<Attempt>>,
     eop: EopTrace,
     place: RefCell<Option<Place>>,
     recorded: Cell<bool>,
@@ -174,6 +176,7 @@ impl Call {
             time: arrival.time,
             touched: RefCell::default(),
             used: Cell::default(),
+            attempts: RefCell::default(),
             eop,
             place: RefCell::new(Some(place)),
             recorded: Cell::new(false),
@@ -275,6 +278,15 @@ impl Call {
         self.used.set(used);
     }
 
+    /// Notes that a key is disabled, pending deletion or in rehearsal. A call makes one attempt on a key, however often it
+    /// names it.
+    pub fn attempt(&self, attempt: Attempt) {
+        let mut attempts = self.attempts.borrow_mut();
+        if attempts.iter().all(|noted| noted.key != attempt.key) {
+            attempts.push(attempt);
+        }
+    }
+
     /// Commits a create operation: its changes, its audit record and, if the caller sent a `clientToken`, its result.
     pub async fn create<T: Serialize>(&self, store: &Store, mut changes: Changes, output: T) -> Result<T> {
         self.remember(&mut changes, &output)?;
@@ -331,6 +343,7 @@ impl Call {
     pub fn entry(&self, changes: Changes, failure: Option<Error>) -> Box<Entry> {
         let touched = self.touched.borrow();
         let (since, clock) = &self.arrived;
+        let attempts = self.attempts.borrow().clone();
         let draft = Draft {
             time: self.now,
             demo_offset: self.time.offset,
@@ -351,8 +364,9 @@ impl Call {
             user_agent: self.user_agent.clone(),
             request_id: self.id.clone(),
             suppressed: None,
+            rehearsal: attempts.iter().any(|attempt| attempt.outcome == Outcome::Rehearsed),
             duration: clock.monotonic().saturating_sub(*since),
         };
-        Box::new(Entry { draft, failure, changes, uses: self.used.get(), eop: self.eop.clone() })
+        Box::new(Entry { draft, failure, changes, uses: self.used.get(), attempts, eop: self.eop.clone() })
     }
 }

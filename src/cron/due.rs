@@ -8,6 +8,7 @@ use crate::model::alias::KeyRef;
 use crate::model::confirmed::Reading;
 use crate::model::key::DueJob;
 use crate::model::record::Kind;
+use crate::ops::event::WarnDueKey;
 use crate::ops::key_material::ExpireKeyMaterial;
 use crate::ops::rotation::RotateDueKey;
 use crate::ops::wrapping_key::{self, FinishRoll, RewrapCredential, RewrapKey};
@@ -49,7 +50,8 @@ async fn key(due: &Due, time: &Reading, gateway: &Gateway) -> Result<bool> {
         Some(DueJob::Expire) => {
             done("expireKeyMaterial", &text, gateway.submit(ExpireKeyMaterial { cmk_uuid }).await)
         }
-        Some(DueJob::Destroy | DueJob::Warn) | None => false,
+        Some(DueJob::Warn) => done("warnDueKey", &text, gateway.submit(WarnDueKey { cmk_uuid }).await),
+        Some(DueJob::Destroy) | None => false,
     })
 }
 

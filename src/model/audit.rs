@@ -63,6 +63,8 @@ pub struct Draft {
     pub request_id: String,
     /// How many calls the record stands for, when it stands for more than one.
     pub suppressed: Option<u64>,
+    /// Whether it used a key whose disabling is rehearsed.
+    pub rehearsal: bool,
     /// Time from the arrival of the call to the writing of the record.
     pub duration: Duration,
 }
@@ -106,6 +108,9 @@ pub struct Line<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     suppressed: Option<u64>,
+    /// The call used a key whose disabling is rehearsed; only there if it did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rehearsal: bool,
     http_status: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
     error_code: &'a str,
@@ -122,6 +127,8 @@ impl Draft {
         failure: Option<&Error>,
     ) {
         let wire = failure.map(Error::wire);
+        // A call that failed used no key.
+        let rehearsal = self.rehearsal && failure.is_none();
         let line = Line {
             sequence,
             event_id: event_id(installation, sequence),
@@ -130,7 +137,7 @@ impl Draft {
             event_name: self.event_name,
             event_type: self.event_type,
             event_source: self.event_source,
-            event_level: level(wire.as_ref()),
+            event_level: if rehearsal { "WARNING" } else { level(wire.as_ref()) },
             account_id: self.account,
             region: &self.region,
             instance_id: self.instance,
@@ -145,6 +152,7 @@ impl Draft {
             user_agent: &self.user_agent,
             request_id: &self.request_id,
             suppressed: self.suppressed,
+            rehearsal,
             http_status: wire.as_ref().map_or(200, |wire| wire.status),
             error_code: wire.as_ref().map_or("", |wire| wire.code),
             duration_micros: u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
@@ -153,7 +161,7 @@ impl Draft {
     }
 }
 
-/// `NORMAL` success, `INCIDENT` a failed proof of identity or a fault of ours, `WARNING` every other refusal.
+/// `NORMAL` success outside of a rehearsal, `INCIDENT` a failed proof of identity or a fault of ours, `WARNING` every other refusal.
 fn level(wire: Option<&Wire>) -> &'static str {
     match wire.map(|wire| wire.status) {
         None => "NORMAL",
@@ -275,6 +283,7 @@ mod tests {
             user_agent: "a\r\n{\"sequence\":1}\u{1b}[2J".into(),
             request_id: "\n".into(),
             suppressed: None,
+            rehearsal: false,
             duration: Duration::from_micros(5),
         };
         let mut lines = Vec::new();

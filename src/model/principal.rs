@@ -1,6 +1,8 @@
 //! Who calls, over which plane, and what that allows before any resource is looked at (contract 2.3). Deny by default:
 //! what is not named here is refused.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, UserId};
@@ -117,6 +119,17 @@ pub struct Caller {
     pub name: String,
     /// The credential that signed.
     pub access_key: Option<AccessKeyId>,
+}
+
+impl fmt::Display for Caller {
+    /// Name, kind and access key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.name, self.kind)?;
+        if let Some(access_key) = &self.access_key {
+            write!(f, ", {access_key}")?;
+        }
+        f.write_str(")")
+    }
 }
 
 /// Whom an operation is for.

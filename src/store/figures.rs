@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::histogram::{Histogram, TIMES, TIMES_LEN};
+use crate::model::attempt::Outcome;
 use crate::model::event::Occurrence;
 
 /// Calls in one transaction at most.
@@ -18,12 +19,15 @@ pub struct CommitFigures {
     failures: AtomicU64,
     sequence: AtomicU64,
     events: [AtomicU64; Occurrence::NAMES.len()],
+    attempts: [AtomicU64; Outcome::NAMES.len()],
 }
 
 impl Default for CommitFigures {
     fn default() -> Self {
-        let (failures, sequence, events) = (AtomicU64::new(0), AtomicU64::new(0), Default::default());
-        Self { times: Histogram::new(&TIMES), sizes: Histogram::new(&SIZES), failures, sequence, events }
+        let (failures, sequence) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (events, attempts) = Default::default();
+        let (times, sizes) = (Histogram::new(&TIMES), Histogram::new(&SIZES));
+        Self { times, sizes, failures, sequence, events, attempts }
     }
 }
 
@@ -40,6 +44,12 @@ impl CommitFigures {
     pub(super) fn note_event(&self, number: usize) {
         if let Some(events) = self.events.get(number) {
             events.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn note_attempts(&self, outcomes: [u64; Outcome::NAMES.len()]) {
+        for (attempts, more) in self.attempts.iter().zip(outcomes) {
+            attempts.fetch_add(more, Ordering::Relaxed);
         }
     }
 
@@ -71,6 +81,11 @@ impl CommitFigures {
     /// Events since start, by what they tell of.
     pub fn events(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Occurrence::NAMES.into_iter().zip(self.events.iter().map(|events| events.load(Ordering::Relaxed)))
+    }
+
+    /// Attempts since start on keys that are disabled, pending deletion or in rehearsal, by how they ended.
+    pub fn attempts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Outcome::NAMES.into_iter().zip(self.attempts.iter().map(|attempts| attempts.load(Ordering::Relaxed)))
     }
 
     /// Number of the last audit record that is durable, from the first one of the installation on.

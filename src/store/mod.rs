@@ -2,6 +2,7 @@
 //! that imports redb. Reads are snapshots from any thread; every write passes one writer thread, which commits many
 //! calls in one transaction, each with its audit record.
 
+mod attempts;
 mod backend;
 mod changes;
 mod due;
@@ -12,6 +13,7 @@ mod heads;
 mod lock;
 mod reserve;
 mod sealer;
+mod stretch;
 mod tables;
 mod time;
 mod trail;
@@ -34,6 +36,7 @@ pub use figures::CommitFigures;
 pub use file::Condition;
 pub use heads::HeadsFile;
 pub use lock::DirectoryLock;
+pub use stretch::Stretch;
 pub use time::{TimeEdit, TimeKeeper};
 pub use trail::{Anchor, Block, Check, Found, Query, Trail, TrailEdit, day};
 pub use uses::{UsedVersions, Uses};

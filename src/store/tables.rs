@@ -11,6 +11,7 @@
 //! replays  minute BE ‖ fingerprint  → nothing
 //! zones    access key               → zone of its dates, 1 byte
 //! uses     key id ‖ version id      → count, u64 BE ‖ last use, micros BE     made by the first use
+//! attempts key id ‖ outcome ‖ fingerprint of the caller  → sealed(version ‖ attempts)     made by the first attempt
 //! audit    first sequence number    → sealed(header ‖ compressed lines)      the tail: older blocks lie in segment files
 //! checkpoints  last sequence number → sealed(signed line)
 //! meta     name                     → value
@@ -40,6 +41,8 @@ pub const EXPIRY: Bytes = TableDefinition::new("expiry");
 pub const REPLAYS: Bytes = TableDefinition::new("replays");
 pub const ZONES: Bytes = TableDefinition::new("zones");
 pub const USES: Bytes = TableDefinition::new("uses");
+pub const ATTEMPTS_NAME: &str = "attempts";
+pub const ATTEMPTS: Bytes = TableDefinition::new(ATTEMPTS_NAME);
 pub const AUDIT: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit");
 pub const CHECKPOINTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("checkpoints");
 pub const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");

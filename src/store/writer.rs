@@ -16,6 +16,7 @@ use std::time::Duration;
 use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
+use super::attempts;
 use super::changes::{Changes, Edit, Remembered, TokenKey};
 use super::entry::Entry;
 use super::figures::{CommitFigures, GROUP_MAX};
@@ -223,6 +224,13 @@ impl Writer {
         let calls = group.iter().zip(&verdicts).filter(succeeded).map(|(member, _)| &*member.entry);
         uses::add(&transaction, calls.map(|entry| (&entry.uses, entry.draft.time)))
             .map_err(Error::internal)?;
+        let ended =
+            group.iter().zip(&verdicts).map(|(member, verdict)| (&*member.entry, ended(member, verdict)));
+        let counted = attempts::add(&transaction, &self.sealer, ended)?;
+        if !counted.events.is_empty() {
+            let mut tables = Tables::open(&transaction).map_err(Error::internal)?;
+            tables.apply(&counted.events, &self.sealer)?;
+        }
         let tail = self.write_audit(&transaction, group, &verdicts)?;
         if !self.tail.running {
             tables::set_running(&transaction, true)?;
@@ -241,8 +249,9 @@ impl Writer {
         let took = self.time.clock().monotonic().saturating_sub(since);
         self.figures.note_commit(took, group.len());
         let done = group.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
-        done.flat_map(|(member, _)| &member.entry.changes.events)
-            .for_each(|number| self.figures.note_event(*number));
+        let told = done.flat_map(|(member, _)| &member.entry.changes.events);
+        told.chain(&counted.events.events).for_each(|number| self.figures.note_event(*number));
+        self.figures.note_attempts(counted.outcomes);
         self.figures.note_end(self.last_sequence());
         Ok(verdicts)
     }
@@ -301,8 +310,7 @@ impl Writer {
         let mut hashes = Vec::with_capacity(group.len());
         let mut sequence = first;
         for (member, verdict) in group.iter().zip(verdicts) {
-            // Changes of a call that fails may be refused all the same, and then that is what is answered.
-            let failure = verdict.as_ref().err().or(member.entry.failure.as_ref());
+            let failure = ended(member, verdict);
             let start = lines.len();
             member.entry.draft.write_line(&mut lines, &self.installation, sequence, failure);
             hashes.push(audit::record_hash(lines.get(start..).unwrap_or_default()));
@@ -346,6 +354,11 @@ fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
         before = queued;
         std::thread::sleep(GATHER_STEP);
     }
+}
+
+/// How a call failed. Changes of a call that fails may be refused all the same, and then that is what is answered.
+fn ended<'a>(member: &'a Member, verdict: &'a Result<()>) -> Option<&'a Error> {
+    verdict.as_ref().err().or(member.entry.failure.as_ref())
 }
 
 fn refuse(member: Member, error: Error) {

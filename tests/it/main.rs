@@ -6,6 +6,7 @@
 mod aliases;
 mod api_document;
 mod asymmetric;
+mod attempts;
 mod audit;
 mod audit_manipulation;
 mod audit_proof;
@@ -22,6 +23,7 @@ mod demo;
 mod digest_command;
 mod disk;
 mod eop;
+mod events;
 mod examples;
 mod export;
 mod exposition;

@@ -36,6 +36,7 @@ pub fn draft() -> Draft {
         user_agent: String::new(),
         request_id: new_id(),
         suppressed: None,
+        rehearsal: false,
         duration: Duration::ZERO,
     }
 }

@@ -112,6 +112,11 @@ impl Tenant {
                     .ok("/keyName/updateAlias", json!({"cmkUuid": self.other, "aliasName": "alias/name"}));
                 named
             }
+            "rehearseKeyDisabling" => {
+                let off = json!({"cmkUuid": self.key, "enableRehearsal": false});
+                self.person.ok("/cmkManage/rehearseKeyDisabling", off);
+                json!({"cmkUuid": self.key, "enableRehearsal": true})
+            }
             "updateKeyDescription" => {
                 self.person
                     .ok("/keyManage/updateKeyDescription", json!({"cmkUuid": self.key, "description": ""}));
@@ -169,6 +174,7 @@ impl Tenant {
             | "getRandom"
             | "listApplicationAccessPoint"
             | "describeSystem"
+            | "listEvents"
             | "queryAudit"
             | "exportAudit"
             | "verifyAudit"
