@@ -2,6 +2,8 @@
 //! open until the generation that wrapped them is erased. One record for each partition and generation, however much was
 //! destroyed under it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
@@ -22,12 +24,21 @@ pub struct Erasure {
     pub instance: Option<InstanceId>,
     /// Since when.
     pub since: Timestamp,
+    /// When the roll begins: what is destroyed until then shares it.
+    pub due: Timestamp,
 }
 
 impl Erasure {
     /// What is owed for material of a key.
-    pub fn of(key: &Key, partition: PartitionId, generation: u32, since: Timestamp) -> Self {
-        Self { partition, generation, account: key.account, instance: key.owner.service(), since }
+    pub fn of(key: &Key, partition: PartitionId, generation: u32, since: Timestamp, delay: Duration) -> Self {
+        let (account, instance, due) = (key.account, key.owner.service(), since.after(delay));
+        Self { partition, generation, account, instance, since, due }
+    }
+
+    /// Reads the bytes of an id.
+    pub fn read_id(bytes: &[u8]) -> Option<(PartitionId, u32)> {
+        let (partition, generation) = bytes.split_first_chunk()?;
+        Some((PartitionId::from_bytes(*partition), u32::from_be_bytes(generation.try_into().ok()?)))
     }
 
     /// Everything that is owed, the oldest first.
@@ -49,8 +60,12 @@ impl Record for Erasure {
         [partition.as_bytes().as_slice(), &generation.to_be_bytes()].concat()
     }
 
-    /// No due date: those of keys are bounded by a tick, and these would stand before them until a roll has ended.
     fn listings(&self) -> Vec<Listing> {
         vec![Listing::by_creation(Self::all(), self.since, &Self::id_bytes(&self.id()))]
+    }
+
+    /// Stays so until it is settled.
+    fn due(&self) -> Option<Timestamp> {
+        Some(self.due)
     }
 }

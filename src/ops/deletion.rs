@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, erasure};
+use super::{CLOCK_IN_DOUBT, Operation, erasure};
 use crate::api::{Call, Moment, Target};
 use crate::app::App;
 use crate::env::Timestamp;
@@ -185,9 +185,7 @@ impl Operation for DestroyKey {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<DestroyedKey> {
-        let settled = settled(call).ok_or(Error::Unavailable(
-            "the clock is in doubt: nothing is destroyed until it can be trusted again",
-        ))?;
+        let settled = call.settled().ok_or(CLOCK_IN_DOUBT)?;
         let (id, event) = (call.key()?, EventId::from_random(app.random()?));
         let beside = |key: &Key| match end_of(key) {
             Some(at) if key.is_over(settled) => what_goes(key, at, event, call, app),
@@ -197,11 +195,6 @@ impl Operation for DestroyKey {
         key.wrapped_keys().for_each(|wrapped| app.machine.device().forget(wrapped));
         Ok(DestroyedKey { cmk_uuid: id })
     }
-}
-
-/// The moment up to which the time is certain.
-fn settled(call: &Call) -> Option<Timestamp> {
-    Some(call.now)
 }
 
 /// When the window of a key ends.
@@ -227,7 +220,8 @@ fn what_goes(key: &Key, at: Timestamp, event: EventId, call: &Call, app: &App) -
     stone.aliases = aliases.records.into_iter().take(ALIASES_KEPT).map(|alias| alias.name).collect();
     stone.generation = erasure::newest_generation(key, partition, app)?;
     if let Some(generation) = stone.generation {
-        changes.ensure(&Erasure::of(key, stone.partition, generation, call.now))?;
+        let erasure = Erasure::of(key, stone.partition, generation, call.now, erasure::delay(app));
+        changes.ensure(&erasure)?;
     }
     changes.insert(&stone, Error::internal("a key is destroyed once"))?;
     changes.event(&Event::about(key, event, call.now, Occurrence::KeyDestroyed))?;

@@ -13,16 +13,12 @@ use super::Operation;
 use super::wrapping_key::{self, RollWrappingKey, in_machine};
 use crate::api::Call;
 use crate::app::App;
-use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::PartitionId;
 use crate::model::algorithm::Origin;
 use crate::model::erasure::Erasure;
 use crate::model::key::Key;
 use crate::store::Changes;
-
-/// Erasures that one tick looks at; a partition has one or two.
-const LOOKED_AT: usize = 1000;
 
 /// Notes that a roll which was owed has ended: what was destroyed before opens nowhere any more.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -72,24 +68,23 @@ pub enum Step {
     Settle(SettleErasure),
 }
 
-/// What is to be done now about everything that is owed.
-pub fn steps(app: &App, now: Timestamp) -> Result<Vec<Step>> {
-    let delay = Duration::from_secs(app.config.erasure.delay_seconds);
-    let owed = app.store.page::<Erasure>(&Erasure::all(), 0, LOOKED_AT)?;
-    let rolling = wrapping_key::rolling(app);
-    let mut steps = Vec::new();
-    for Erasure { partition, generation, account, instance, since } in owed.records {
-        if rolling.contains(&partition) {
-            continue;
-        }
-        if is_erased(partition, generation, app)? {
-            steps.push(Step::Settle(SettleErasure { partition, generation }));
-        } else if now >= since.after(delay) {
-            let account_id = instance.is_none().then_some(account);
-            steps.push(Step::Roll(RollWrappingKey { instance_id: instance, account_id, device: false }));
-        }
+/// What is to be done now about an erasure that is due; nothing while its partition rolls.
+pub fn next_step((partition, generation): &(PartitionId, u32), app: &App) -> Result<Option<Step>> {
+    let (partition, generation) = (*partition, *generation);
+    let Some(erasure) = app.store.get::<Erasure>(&(partition, generation))? else { return Ok(None) };
+    if wrapping_key::rolling(app).contains(&partition) {
+        return Ok(None);
     }
-    Ok(steps)
+    if is_erased(partition, generation, app)? {
+        return Ok(Some(Step::Settle(SettleErasure { partition, generation })));
+    }
+    let account_id = erasure.instance.is_none().then_some(erasure.account);
+    Ok(Some(Step::Roll(RollWrappingKey { instance_id: erasure.instance, account_id, device: false })))
+}
+
+/// How long the roll waits for more that is destroyed.
+pub(super) fn delay(app: &App) -> Duration {
+    Duration::from_secs(app.config.erasure.delay_seconds)
 }
 
 /// Whether nothing opens any more that this generation of a partition wrapped, or one before it.

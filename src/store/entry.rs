@@ -4,6 +4,7 @@ use super::changes::Changes;
 use super::uses::UsedVersions;
 use crate::error::Error;
 use crate::ids::AccessKeyId;
+use crate::model::attempt::Attempt;
 use crate::model::audit::Draft;
 
 /// What one call leaves behind.
@@ -16,6 +17,8 @@ pub struct Entry {
     pub changes: Changes,
     /// The key versions that it works with; they count if it succeeds.
     pub uses: UsedVersions,
+    /// Keys that it finds disabled, pending deletion or in rehearsal; each counts if the call ends that way.
+    pub attempts: Vec<Attempt>,
     /// What the EOP plane must remember of it.
     pub eop: EopTrace,
 }
@@ -23,8 +26,8 @@ pub struct Entry {
 impl Entry {
     /// What a call leaves that did nothing but be recorded.
     pub fn of_record(draft: Draft, failure: Option<Error>) -> Self {
-        let (changes, uses, eop) = Default::default();
-        Self { draft, failure, changes, uses, eop }
+        let (changes, uses, attempts, eop) = Default::default();
+        Self { draft, failure, changes, uses, attempts, eop }
     }
 }
 

@@ -139,6 +139,7 @@ pub fn by_state(spec: &Spec, field: &str) -> [&'static str; 3] {
         ("cancelKeyDeletion", _) => ["KMS.9013", OK, "KMS.9013"],
         (
             "updateKeyDescription"
+            | "rehearseKeyDisabling"
             | "tagResources"
             | "untagResources"
             | "deleteProtect"
