@@ -267,9 +267,7 @@ impl Writer {
             let verdict = tables.check(changes, &self.sealer, now)?;
             if verdict.is_ok() {
                 tables.apply(changes, &self.sealer)?;
-                for key in &changes.forgotten {
-                    tables::forget(transaction, *key).map_err(Error::internal)?;
-                }
+                tables::forget(transaction, &changes.forgotten).map_err(Error::internal)?;
             }
             verdicts.push(verdict);
         }
@@ -403,9 +401,8 @@ impl<'t> Tables<'t> {
             return Ok(Err(Error::Unavailable("a call with the same clientToken just finished; retry")));
         }
         for edit in &changes.edits {
-            let Some(conflict) = &edit.conflict else { continue };
-            if self.exists(edit)? != edit.before.is_some() {
-                return Ok(Err(conflict.clone()));
+            if let Some(conflict) = edit.conflict(&self.records).map_err(Error::internal)? {
+                return Ok(Err(conflict));
             }
             if !self.stands_as_read(edit).map_err(Error::internal)? {
                 return Ok(Err(Error::Unavailable("another call just changed the same record; retry")));
@@ -440,16 +437,10 @@ impl<'t> Tables<'t> {
         postcard::from_bytes(&stored).map(Some).map_err(Error::internal)
     }
 
-    fn exists(&self, edit: &Edit) -> Result<bool> {
-        Ok(self.records.get(edit.row.as_slice()).map_err(Error::internal)?.is_some())
-    }
-
     fn apply(&mut self, changes: &Changes, sealer: &Sealer) -> Result<()> {
         for edit in &changes.edits {
-            if edit.conflict.is_none() && self.exists(edit)? {
-                continue;
-            }
             match &edit.after {
+                Some(_) if edit.is_done(&self.records).map_err(Error::internal)? => continue,
                 Some((stored, _)) => {
                     let sealed = sealer.seal_row(RECORDS_NAME, &edit.row, stored.clone())?;
                     self.records.insert(edit.row.as_slice(), sealed.as_slice()).map_err(Error::internal)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kit::{OpenApi, START, Service, base64, poll, unbase64};
+use crate::kit::{AccessPoint, OpenApi, START, Service, base64, poll, unbase64};
 use crate::material::{IMPORT, Way, external};
 
 const CREATE: &str = "/cmkManage/createKey";
@@ -176,14 +176,20 @@ fn a_key_that_is_kept_is_what_it_was() {
         json!({"aliasName": "alias/k", "enableAutomaticRotation": true, "rotationInterval": "7d"}),
     );
     let ciphertext = seal(&admin, &key);
-    let before = admin.ok(DESCRIBE, named(&key));
+    // Who tried to use it meanwhile stays known.
+    let describe = || {
+        let mut described = admin.ok(DESCRIBE, named(&key));
+        described.as_object_mut().unwrap().remove("attempts");
+        described
+    };
+    let before = describe();
     admin.ok(SCHEDULE, json!({"cmkUuid": "alias/k", "pendingWindowInDays": 30}));
     let pending = admin.ok(DESCRIBE, named(&key));
     assert_eq!(pending["automaticRotation"], "Suspended");
     assert_eq!(admin.refused(ENCRYPT, json!({"cmkUuid": key, "plaintext": "eA=="})), "KMS.9011");
     assert_eq!(admin.refused(DECRYPT, json!({"ciphertextBlob": ciphertext})), "KMS.9011");
     admin.ok(CANCEL, json!({"cmkUuid": "alias/k"}));
-    assert_eq!(admin.ok(DESCRIBE, named(&key)), before);
+    assert_eq!(describe(), before);
     opens(&admin, &ciphertext);
     // A key that was switched off comes back enabled (contract 4.3); one without material waits for it.
     admin.ok(DISABLE, named(&key));
@@ -224,10 +230,36 @@ fn behind_the_window_there_is_no_way_back() {
         assert_eq!(call(DESCRIBE, named(&key)).result()["keyState"], "PendingDeletion");
         assert_eq!(call(DECRYPT, json!({"ciphertextBlob": ciphertext})).code(), "KMS.9011");
     }
-    service.stop();
-    service.clock = yaoku::env::Clock::manual(START.after(DAY));
-    service.restart();
+    // An application, whose calls are dated by the wall clock alone.
+    let application = service.first_application();
+    service.restart_at(START.after(DAY));
+    let endpoint = service.ready.access_point.clone();
+    let application = AccessPoint { endpoint, ..application };
+    assert_eq!(application.refused(CANCEL, named(&key)), "KMS.9013", "the clock was turned back");
+    assert_eq!(application.ok(DESCRIBE, named(&key))["keyState"], "PendingDeletion");
+}
+
+/// A wall clock that jumps ends the use of a key, but destroys nothing until somebody confirms it.
+#[test]
+fn a_clock_in_doubt_destroys_nothing() {
+    let service = Service::start();
     let admin = service.admin();
-    assert_eq!(admin.refused(CANCEL, named(&key)), "KMS.9013", "the clock was turned back");
+    let [key, other] = [made(&admin, json!({})), made(&admin, json!({}))];
+    admin.ok(SCHEDULE, in_days(&key, 7));
+    admin.ok(SCHEDULE, in_days(&other, 30));
+    service.clock.advance(Duration::from_secs(1));
+    // What the scheduler does after it has looked at the key.
+    let later = crate::rotation::weekly(&admin);
+    service.clock.set(START.after(8 * DAY));
+    assert_eq!(admin.refused(CANCEL, named(&key)), "KMS.9013");
+    poll("the rotation that is due a second later", || {
+        let primary = admin.ok(DESCRIBE, named(&later["cmkUuid"]))["primaryKeyVersion"].clone();
+        (primary != later["primaryKeyVersion"]).then_some(())
+    });
     assert_eq!(state(&admin, &key), "PendingDeletion");
+    let refused = records(&admin, "destroyKey");
+    assert!(refused.iter().all(|record| !record["errorCode"].is_null()), "{refused:?}");
+    admin.ok("/system/confirmClock", json!({}));
+    gone(&admin, &key);
+    assert_eq!(state(&admin, &other), "PendingDeletion");
 }
