@@ -295,6 +295,12 @@ impl Server {
                 "{FIRST_RUN} still lies in the data directory: keep its contents in a safe place and delete it"
             );
         }
+        if self.door.is_demo() {
+            tracing::warn!(
+                event = "demo",
+                "this instance is a demo: an administrator can move its time ahead"
+            );
+        }
         if custody::is_software_together(&self.config) {
             tracing::warn!(
                 event = "custody",

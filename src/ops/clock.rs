@@ -110,7 +110,10 @@ impl Operation for AdvanceTime {
             steps: advanced.steps,
             jobs: advanced.jobs,
         };
-        call.create(&app.store, Changes::default(), output).await
+        let mut changes = Changes::default();
+        call.remember_from(time.now(), &mut changes, &output)?;
+        call.commit(&app.store, changes).await?;
+        Ok(output)
     }
 }
 
