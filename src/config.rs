@@ -35,6 +35,7 @@ pub struct Config {
     pub custody: Custody,
     pub self_test: SelfTest,
     pub keepers: Keepers,
+    pub time: Time,
     pub cron: Cron,
     pub quota: Quota,
     pub import: Import,
@@ -205,6 +206,14 @@ pub struct Keepers {
     pub idle_seconds: u64,
 }
 
+/// When the wall clock is trusted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Time {
+    pub max_offline_gap_days: u64,
+}
+
 /// The scheduler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -303,6 +312,7 @@ impl Config {
             ("http.body_seconds", config.http.body_seconds, 1, 3600),
             ("http.idle_seconds", config.http.idle_seconds, 1, day),
             ("keepers.idle_seconds", config.keepers.idle_seconds, 1, 365 * day),
+            ("time.max_offline_gap_days", config.time.max_offline_gap_days, 0, 100 * 366),
             ("cron.tick_seconds", config.cron.tick_seconds, 1, 3600),
             ("self_test.interval_seconds", config.self_test.interval_seconds, 60, 30 * day),
             ("quota.keys_per_base_instance", config.quota.keys_per_base_instance, 0, 1_000_000_000),

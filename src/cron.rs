@@ -135,16 +135,14 @@ async fn self_test(gateway: &Gateway) -> Result<()> {
 /// Does what is due with keys: their next version, or the end of their material.
 async fn keys(gateway: &Gateway) -> Result<()> {
     let app = gateway.app();
-    let now = app.env.clock.now();
-    // What has ended stays so when the clock is turned back.
-    let horizon = app.store.figures().horizon().max(now);
-    for due in app.store.due(horizon, DUE_MAX)? {
+    let time = app.store.time().read();
+    for due in app.store.due(time.now(), DUE_MAX)? {
         if due.kind != Kind::Key as u8 {
             continue;
         }
         let id = KeyId::from_bytes(<[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?);
         let cmk_uuid = KeyRef::Id(id);
-        match app.keys.get(&id)?.and_then(|key| key.due_job(now, Some(horizon))) {
+        match app.keys.get(&id)?.and_then(|key| key.due_job(time.now(), time.settled())) {
             Some(DueJob::Rotate) => {
                 note("rotateDueKey", &id.to_string(), gateway.submit(RotateDueKey { cmk_uuid }).await);
             }

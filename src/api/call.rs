@@ -15,6 +15,7 @@ use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, KeyId, Versi
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::audit::Draft;
+use crate::model::confirmed::Reading;
 use crate::model::key::Key;
 use crate::model::principal::{Plane, Principal};
 use crate::model::text::{Number, Text};
@@ -65,8 +66,10 @@ pub struct Call {
     pub source: Option<IpAddr>,
     /// What the client calls itself.
     pub user_agent: String,
-    /// Business time, read once.
+    /// The appliance's time, read once: what records, dates and due jobs go by.
     pub now: Timestamp,
+    /// The wall clock, read at the same time.
+    pub wall: Timestamp,
     /// The region of the appliance.
     pub region: Arc<str>,
     /// Fields that every operation understands.
@@ -75,7 +78,7 @@ pub struct Call {
     pub token: Option<(TokenKey, [u8; 32])>,
     /// Arrival on the monotonic clock, and that clock.
     pub arrived: (Duration, Clock),
-    horizon: Timestamp,
+    time: Reading,
     touched: RefCell<Touched>,
     used: Cell<UsedVersions>,
     attempts: RefCell<Vec<Attempt>>,
@@ -140,10 +143,8 @@ pub struct Arrival {
     pub source: Option<IpAddr>,
     /// See [`Call::user_agent`].
     pub user_agent: String,
-    /// See [`Call::now`].
-    pub now: Timestamp,
-    /// The latest moment in the audit trail, see [`Call::horizon`].
-    pub horizon: Timestamp,
+    /// All clocks, read once.
+    pub time: Reading,
     /// See [`Call::arrived`].
     pub arrived: (Duration, Clock),
     /// See [`Call::region`].
@@ -166,12 +167,13 @@ impl Call {
             principal,
             source: arrival.source,
             user_agent: arrival.user_agent,
-            now: arrival.now,
+            now: arrival.time.now(),
+            wall: arrival.time.wall,
             region: arrival.region,
             common: Common::default(),
             token: None,
             arrived: arrival.arrived,
-            horizon: arrival.horizon.max(arrival.now),
+            time: arrival.time,
             touched: RefCell::default(),
             used: Cell::default(),
             attempts: RefCell::default(),
@@ -181,11 +183,20 @@ impl Call {
         }
     }
 
-    /// The latest moment that the appliance had recorded in its audit trail when the call arrived, and never before
-    /// [`Call::now`]: what has run out by it stays unusable although the clock is turned back. A clock that once ran far
-    /// ahead keeps it there until the time has come.
+    /// The later of [`Call::now`] and the confirmed clock: what has run out by it cannot be used, although the wall clock may
+    /// have been turned back. A wall clock that runs ahead takes it there for as long as it does.
     pub fn horizon(&self) -> Timestamp {
-        self.horizon
+        self.time.horizon()
+    }
+
+    /// What has run out by this moment may be destroyed, never after [`Call::now`]; nothing while the wall clock is not trusted.
+    pub fn settled(&self) -> Option<Timestamp> {
+        self.time.settled()
+    }
+
+    /// All clocks, as they were when the call arrived.
+    pub fn time(&self) -> Reading {
+        self.time
     }
 
     /// The tenant that the call is for. The appliance's own calls name theirs by their targets.
@@ -335,6 +346,7 @@ impl Call {
         let attempts = self.attempts.borrow().clone();
         let draft = Draft {
             time: self.now,
+            demo_offset: self.time.offset,
             event_name: self.spec.name,
             event_type: self.plane.event_type(),
             event_source: self.plane.event_source(),

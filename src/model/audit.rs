@@ -25,8 +25,10 @@ pub const GENESIS: Hash = [0; 32];
 /// or response body.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// When the call came.
+    /// When the call came, by the appliance's time.
     pub time: Timestamp,
+    /// How far that time was ahead of the wall clock; nothing unless the instance is a demo.
+    pub demo_offset: Duration,
     /// The event of the operation, or what happened before one was known.
     pub event_name: &'static str,
     /// `API`, `CONSOLE` or `SYSTEM`.
@@ -75,6 +77,8 @@ pub struct Line<'a> {
     sequence: u64,
     event_id: Uuid,
     time: String,
+    /// Seconds that a demo is ahead of the wall clock; 0 on every other instance.
+    demo_offset: u64,
     event_name: &'a str,
     event_type: &'a str,
     event_source: &'a str,
@@ -129,6 +133,7 @@ impl Draft {
             sequence,
             event_id: event_id(installation, sequence),
             time: self.time.to_string(),
+            demo_offset: self.demo_offset.as_secs(),
             event_name: self.event_name,
             event_type: self.event_type,
             event_source: self.event_source,
@@ -260,6 +265,7 @@ mod tests {
     fn a_record_cannot_inject_a_line() {
         let draft = Draft {
             time: Timestamp::from_seconds(0),
+            demo_offset: Duration::ZERO,
             event_name: "encrypt",
             event_type: "API",
             event_source: "AAP",

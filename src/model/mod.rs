@@ -8,6 +8,7 @@ pub mod alias;
 pub mod attempt;
 pub mod audit;
 pub mod checkpoint;
+pub mod confirmed;
 pub mod credential;
 pub mod event;
 pub mod evidence;

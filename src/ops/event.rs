@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
+use super::{CLOCK_IN_DOUBT, Operation};
 use crate::api::{Call, Moment, Several, Target};
 use crate::app::App;
 use crate::env::Timestamp;
@@ -308,27 +308,31 @@ pub struct DeletedEvents {
 }
 
 impl DeleteExpiredEvents {
-    /// Whether there is anything to delete.
+    /// Whether there is anything to delete; nothing while the clock is not trusted.
     pub fn is_due(app: &App) -> Result<bool> {
-        Ok(!expired(app.env.clock.now(), 1, app)?.is_empty())
+        match app.store.time().read().settled() {
+            Some(settled) => Ok(!expired(settled, 1, app)?.is_empty()),
+            None => Ok(false),
+        }
     }
 }
 
-/// The oldest events whose time is over.
-fn expired(now: Timestamp, most: usize, app: &App) -> Result<Vec<Event>> {
+/// The oldest events whose time is over for certain.
+fn expired(settled: Timestamp, most: usize, app: &App) -> Result<Vec<Event>> {
     let days = match u32::try_from(app.config.events.retention_days) {
         Ok(0) | Err(_) => return Ok(Vec::new()),
         Ok(days) => days,
     };
     let oldest = app.store.page::<Event>(&Event::all(), 0, most)?.records;
-    Ok(oldest.into_iter().take_while(|event| event.time < now.before(DAY * days)).collect())
+    Ok(oldest.into_iter().take_while(|event| event.time < settled.before(DAY * days)).collect())
 }
 
 impl Operation for DeleteExpiredEvents {
     type Output = DeletedEvents;
 
     async fn run(self, call: &Call, app: &App) -> Result<DeletedEvents> {
-        let events = expired(call.now, DELETED_MAX, app)?;
+        let settled = call.settled().ok_or(CLOCK_IN_DOUBT)?;
+        let events = expired(settled, DELETED_MAX, app)?;
         let mut changes = Changes::default();
         for event in &events {
             changes.remove(event, Error::internal("an event was deleted twice"))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
+use super::{CLOCK_IN_DOUBT, Operation};
 use crate::api::{Call, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -74,20 +74,20 @@ impl Operation for ExpireKeyMaterial {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<ExpiredMaterial> {
-        let now = call.horizon();
+        let settled = call.settled().ok_or(CLOCK_IN_DOUBT)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let (expires, mut changes) = (key.import.expires, Changes::default());
-        if expires.is_some_and(|at| at <= now) {
+        if expires.is_some_and(|at| at <= settled) {
             let id = EventId::from_random(app.random()?);
             changes.event(&Event::about(&key, id, call.now, Occurrence::MaterialExpired))?;
         }
         // What is told must be what happens: another import in between asks for another look.
-        let expire = move |key: &mut Key| match key.import.expires == expires && key.expire(now)? {
+        let expire = move |key: &mut Key| match key.import.expires == expires && key.expire(settled)? {
             true => Ok(()),
             false => Err(Error::TransitionNotAllowed),
         };
         let key = take_away(call, app, changes, expire).await?;
-        Ok(ExpiredMaterial { cmk_uuid: key.id, key_state: key.state_at(now).wire_name().into() })
+        Ok(ExpiredMaterial { cmk_uuid: key.id, key_state: key.state_at(call.horizon()).wire_name().into() })
     }
 }
 

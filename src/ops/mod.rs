@@ -42,6 +42,10 @@ use crate::error::{Error, Result};
 
 /// Usual length of a result.
 const OUTPUT_BYTES: usize = 512;
+/// Why nothing is destroyed for good at the moment.
+const CLOCK_IN_DOUBT: Error = Error::Unavailable(
+    "the clock of the service is in doubt, so that nothing is destroyed; see describeSystem",
+);
 /// What refuses every operation that works with a key.
 const KEY_IN_USE: &[Error] = &[
     Error::KeyDisabled,

@@ -1,9 +1,8 @@
 //! What the writer counts and measures of its commits. It alone adds; whoever asks reads without a lock.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::env::Timestamp;
 use crate::histogram::{Histogram, TIMES, TIMES_LEN};
 use crate::model::attempt::Outcome;
 use crate::model::event::Occurrence;
@@ -21,12 +20,11 @@ pub struct CommitFigures {
     sequence: AtomicU64,
     events: [AtomicU64; Occurrence::NAMES.len()],
     attempts: [AtomicU64; Outcome::NAMES.len()],
-    horizon: AtomicI64,
 }
 
 impl Default for CommitFigures {
     fn default() -> Self {
-        let (failures, sequence, horizon) = (AtomicU64::new(0), AtomicU64::new(0), AtomicI64::new(i64::MIN));
+        let (failures, sequence) = (AtomicU64::new(0), AtomicU64::new(0));
         let (events, attempts) = Default::default();
         Self {
             times: Histogram::new(&TIMES),
@@ -35,7 +33,6 @@ impl Default for CommitFigures {
             sequence,
             events,
             attempts,
-            horizon,
         }
     }
 }
@@ -62,10 +59,9 @@ impl CommitFigures {
         }
     }
 
-    /// Notes where the trail ends: its last record, and the latest moment in it.
-    pub(super) fn note_end(&self, last: u64, latest: Timestamp) {
+    /// Notes the last record of the trail.
+    pub(super) fn note_end(&self, last: u64) {
         self.sequence.store(last, Ordering::Relaxed);
-        self.horizon.fetch_max(latest.0, Ordering::Relaxed);
     }
 
     /// Commits.
@@ -103,28 +99,8 @@ impl CommitFigures {
         self.sequence.load(Ordering::Relaxed)
     }
 
-    /// The latest moment of an audit record that is durable, from the first one of the installation on: it never goes back,
-    /// whatever the clock does. The beginning of time before the first record.
-    pub fn horizon(&self) -> Timestamp {
-        Timestamp(self.horizon.load(Ordering::Relaxed))
-    }
-
     /// Audit records.
     pub fn records(&self) -> u64 {
         self.sizes.sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_horizon_never_goes_back() {
-        let figures = CommitFigures::default();
-        for (sequence, latest, horizon) in [(1, -5, -5), (2, 20, 20), (3, 10, 20), (4, 21, 21)] {
-            figures.note_end(sequence, Timestamp(latest));
-            assert_eq!((figures.sequence(), figures.horizon()), (sequence, Timestamp(horizon)));
-        }
     }
 }

@@ -14,6 +14,7 @@ mod reserve;
 mod sealer;
 mod stretch;
 mod tables;
+mod time;
 mod trail;
 mod uses;
 mod writer;
@@ -21,6 +22,7 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use firmware_sim::Machine;
 use redb::{Builder, ReadTransaction, ReadableTable};
@@ -33,10 +35,11 @@ pub use file::Condition;
 pub use heads::HeadsFile;
 pub use lock::DirectoryLock;
 pub use stretch::Stretch;
+pub use time::{TimeEdit, TimeKeeper};
 pub use trail::{Anchor, Block, Check, Found, Query, Trail, TrailEdit, day};
 pub use uses::{UsedVersions, Uses};
 
-use crate::config;
+use crate::config::Config;
 use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
@@ -66,6 +69,7 @@ struct Inner {
     installation: [u8; 16],
     replay_key: [u8; 32],
     figures: Arc<CommitFigures>,
+    time: Arc<TimeKeeper>,
     segments: Segments,
     heads: HeadsFile,
     /// The place of the order to end: a full queue cannot keep the store from closing.
@@ -139,12 +143,13 @@ impl Store {
         directory.join(FILE).exists()
     }
 
-    /// Makes the database. It is made under a temporary name, closed, synced and renamed: a power cut in between
+    /// Makes the database, that of a demo if so wanted. It is made under a temporary name, closed, synced and renamed: a power cut in between
     /// leaves no file that looks like a database but cannot be opened.
     pub fn create(
         directory: &Path,
         machine: &Arc<Machine>,
         entropy: &dyn firmware_sim::Entropy,
+        demo: bool,
     ) -> Result<()> {
         if Self::exists(directory) {
             return Err(Error::internal(format!("{} holds a database already", directory.display())));
@@ -157,7 +162,7 @@ impl Store {
         let mut secrets = [0; 48];
         entropy.fill(&mut secrets).map_err(Error::internal)?;
         let database = Builder::new().create(&temporary).map_err(Error::internal)?;
-        tables::initialise(&database, &Sealer::new(machine), &secrets).map_err(Error::internal)?;
+        tables::initialise(&database, &Sealer::new(machine), &secrets, demo).map_err(Error::internal)?;
         drop(database);
         let sync = |path: &Path| std::fs::File::open(path).and_then(|file| file.sync_all());
         sync(&temporary).map_err(Error::internal)?;
@@ -167,12 +172,12 @@ impl Store {
 
     /// Opens the database and starts its writer. Refuses a schema that is newer than this program.
     pub fn open(
-        directory: &Path,
+        config: &Config,
         machine: &Arc<Machine>,
         heads: HeadsFile,
-        settings: &config::Store,
         env: &Env,
     ) -> Result<(Self, Writer)> {
+        let (directory, settings) = (&config.data, &config.store);
         let since = env.clock.monotonic();
         let sealer = Sealer::new(machine);
         let accept = |snapshot: &ReadTransaction| secrets(snapshot, &sealer).map(|_| ());
@@ -182,6 +187,10 @@ impl Store {
         let segments = Segments::open(directory.join(SEGMENTS))?;
         segments.settle(Trail::of(&file.begin_read()?, &segments, &sealer)?.tail_first()?)?;
         let figures = Arc::new(CommitFigures::default());
+        let latest = || writer::latest(&file, &sealer);
+        let max_gap = Duration::from_secs(config.time.max_offline_gap_days * 24 * 3600);
+        let time = TimeKeeper::open(&file.begin_read()?, &sealer, env.clock.clone(), max_gap, latest)?;
+        let time = Arc::new(time);
         let (queue, members) = mpsc::channel(settings.audit_places + 1);
         let last = Mutex::new(queue.clone().try_reserve_owned().ok());
         let reserve = Reserve::open(directory, settings.reserve_bytes);
@@ -189,10 +198,10 @@ impl Store {
             Arc::clone(&file),
             sealer.clone(),
             installation,
-            env.clock.clone(),
+            Arc::clone(&time),
             Arc::clone(&figures),
             reserve,
-            std::time::Duration::from_millis(settings.reopen_milliseconds),
+            Duration::from_millis(settings.reopen_milliseconds),
         )?;
         if writer.was_interrupted() {
             let milliseconds = env.clock.monotonic().saturating_sub(since).as_millis();
@@ -202,7 +211,7 @@ impl Store {
         let thread =
             std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(members));
         let thread = thread.map_err(Error::internal)?;
-        let inner = Inner { file, sealer, installation, replay_key, figures, segments, heads, last };
+        let inner = Inner { file, sealer, installation, replay_key, figures, time, segments, heads, last };
         Ok((Self { inner: Arc::new(inner), queue }, Writer(thread)))
     }
 
@@ -231,7 +240,7 @@ impl Store {
         self.inner.file.epoch()
     }
 
-    /// Has the writer look at the space on the disk. Cron calls it.
+    /// Has the writer look at the space on the disk and at the time that it recorded. Cron calls it.
     pub fn tend(&self) {
         // A full queue is looked after at the next tick.
         let _ = self.queue.try_send(Order::Tend);
@@ -240,6 +249,11 @@ impl Store {
     /// Commits, records and time spent in commits since start.
     pub fn figures(&self) -> &CommitFigures {
         &self.inner.figures
+    }
+
+    /// The appliance's time.
+    pub fn time(&self) -> &TimeKeeper {
+        &self.inner.time
     }
 
     /// How many calls hold a place in the writer's queue, and how many there are.

@@ -188,6 +188,14 @@ impl Service {
         self.try_restart().expect("the service starts");
     }
 
+    /// Starts it again after a new start of its machine, whose wall clock then shows `wall`.
+    pub fn restart_at(&mut self, wall: Timestamp) {
+        self.stop();
+        self.clock.set(wall);
+        self.clock.reboot();
+        self.restart();
+    }
+
     /// Starts it again on the same data, or says why it refuses.
     pub fn try_restart(&mut self) -> Result<(), String> {
         self.stop();
@@ -341,7 +349,7 @@ async fn start(config: &Config, env: &Env) -> Result<Server, String> {
         None => error.to_string(),
     };
     if !yaoku::server::is_initialised(config).map_err(explain)? {
-        yaoku::server::initialise(config, env).await.map_err(explain)?;
+        yaoku::server::initialise(config, env, false).await.map_err(explain)?;
     }
     Server::start(config, env).await.map_err(explain)
 }

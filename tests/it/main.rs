@@ -15,6 +15,7 @@ mod bit_rot;
 mod broken_settings;
 mod call_command;
 mod canaries;
+mod clock;
 mod command_line;
 mod container;
 mod credentials;
@@ -28,7 +29,7 @@ mod exposition;
 mod faults;
 mod full_disk;
 mod hardening;
-mod horizon;
+
 mod hygiene;
 mod import;
 mod kill;

@@ -18,6 +18,7 @@ use crate::kit::{START, Service, new_id};
 pub fn draft() -> Draft {
     Draft {
         time: START,
+        demo_offset: Duration::ZERO,
         event_name: "planted",
         event_type: "SYSTEM",
         event_source: "INTERNAL",

@@ -121,8 +121,7 @@ impl Appliance {
             plane: Plane::Internal,
             source: None,
             user_agent: String::new(),
-            now: clock.now(),
-            horizon: app.store.figures().horizon(),
+            time: app.store.time().read(),
             arrived: (clock.monotonic(), clock),
             region: Arc::from(self.service.config.region.as_str()),
         };
