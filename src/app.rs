@@ -8,7 +8,7 @@ use actix::ArbiterHandle;
 use firmware_sim::{
     Command, DevicePublicKey, DeviceSign, GenerateKey, Machine, PartitionId, ReEncrypt, State, WrappedKey,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use crate::actors::Wrapping;
 use crate::actors::{CipherMachine, Keepers};
@@ -32,6 +32,26 @@ use crate::store::{Store, Trail};
 const HASHES: usize = 2;
 /// Password hashes that wait for their turn.
 const HASHES_WAITING: usize = 16;
+
+/// Moves of a demo's time that wait for their turn.
+const ADVANCES_MAX: usize = 8;
+
+/// A wish to move the time of a demo ahead; the scheduler grants one at a time.
+pub struct Advance {
+    /// How far.
+    pub by: Duration,
+    /// Where the outcome goes.
+    pub reply: oneshot::Sender<Result<Advanced>>,
+}
+
+/// What happened while the time of a demo moved.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Advanced {
+    /// How often it was moved.
+    pub steps: u64,
+    /// How many jobs were done that fell due.
+    pub jobs: u64,
+}
 
 /// One running appliance.
 pub struct App {
@@ -60,12 +80,15 @@ pub struct App {
     /// Password hashes that run, and those with them that wait.
     hashing: Arc<Semaphore>,
     hashing_or_waiting: Semaphore,
-    /// When the cipher machine last passed its self-tests.
+    /// When the cipher machine last passed its self-tests, by the wall clock.
     self_tested: Mutex<Timestamp>,
     /// When cron last finished a tick, on the monotonic clock.
     pub last_tick: Mutex<Duration>,
     /// The address that the access-point listener was given, once it listens.
     pub access_point_address: OnceLock<SocketAddr>,
+    advances: mpsc::Sender<Advance>,
+    /// Where the scheduler takes them from, until it has it.
+    waiting_advances: Mutex<Option<mpsc::Receiver<Advance>>>,
 }
 
 impl App {
@@ -80,6 +103,7 @@ impl App {
     ) -> Self {
         let engines = std::thread::available_parallelism().map_or(1, usize::from);
         let idle = Duration::from_secs(config.keepers.idle_seconds);
+        let (advances, waiting_advances) = mpsc::channel(ADVANCES_MAX);
         Self {
             machine: CipherMachine::start(machine, engines, config.import.spare_wrapping_keys),
             keys: Keepers::new(&store, arbiter.clone(), idle),
@@ -94,6 +118,8 @@ impl App {
             self_tested: Mutex::new(env.clock.now()),
             last_tick: Mutex::new(env.clock.monotonic()),
             access_point_address: OnceLock::new(),
+            advances,
+            waiting_advances: Mutex::new(Some(waiting_advances)),
             store,
             config,
             operations,
@@ -226,7 +252,21 @@ impl App {
         self.instances.get(&id)?.ok_or(Error::ResourceNotFound("service"))
     }
 
-    /// When the cipher machine last passed its self-tests.
+    /// Has the scheduler move the time of a demo ahead.
+    pub async fn advance(&self, by: Duration) -> Result<Advanced> {
+        let (reply, advanced) = oneshot::channel();
+        let full = |_| Error::Unavailable("the time is being moved already; retry in a moment");
+        self.advances.try_send(Advance { by, reply }).map_err(full)?;
+        let stopped = |_| Error::Unavailable("the service stops; the time may have moved part of the way");
+        advanced.await.map_err(stopped)?
+    }
+
+    /// The wishes to move the time ahead, for the scheduler; it asks once.
+    pub fn take_advances(&self) -> Option<mpsc::Receiver<Advance>> {
+        self.waiting_advances.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// When the cipher machine last passed its self-tests, by the wall clock.
     pub fn self_tested(&self) -> Timestamp {
         *self.self_tested.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -271,6 +271,7 @@ impl Server {
         let refused = self.door.open(Arc::clone(&core.gateway));
         core.gateway.record_locked(refused).await?;
         audit::begin(&self.config, &core.gateway).await?;
+        core.store.time().watch();
         let scheduler = Arc::clone(&core.gateway);
         let cron = Arbiter::new();
         Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));

@@ -11,6 +11,7 @@ use super::{Outcome, Settings, explain, notify, process};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::ops::clock::ConfirmClock;
 use crate::server::{self, ReadyLine, Server};
 
 /// How `yaoku init` is called.
@@ -89,6 +90,10 @@ async fn run(config: &Config, env: &Env, arguments: &ServeArguments) -> Result<(
             return Ok(());
         }
     }
+    if let Err(error) = prepare(&server, arguments).await {
+        server.stop().await;
+        return Err(error);
+    }
     if let Some(test) = server.failed_self_test() {
         announce(&ReadyLine { event: "error".into(), ..server.ready.clone() })?;
         tracing::error!(
@@ -119,6 +124,21 @@ async fn run(config: &Config, env: &Env, arguments: &ServeArguments) -> Result<(
         }
         None => Ok(()),
     }
+}
+
+/// Does what the arguments ask of a service that has just started.
+async fn prepare(server: &Server, arguments: &ServeArguments) -> Result<()> {
+    let Some(gateway) = server.gateway() else { return Ok(()) };
+    if arguments.init.demo && gateway.app().store.time().demo_offset().is_none() {
+        return Err(Error::internal(
+            "this instance was not made as a demo and stays what it is; leave out --demo",
+        ));
+    }
+    if arguments.confirm_clock {
+        let clock = gateway.submit(ConfirmClock {}).await?;
+        tracing::info!(event = "clock", time = clock.confirmed_time, "the wall clock is confirmed");
+    }
+    Ok(())
 }
 
 /// Prints one JSON line for whoever started the service, and tells systemd. A closed standard output is no reason not to serve.

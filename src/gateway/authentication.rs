@@ -49,6 +49,9 @@ impl Gateway {
 
     async fn prove(&self, request: &Request, arrival: &Arrival, known: &mut Refusal) -> Result<Box<Proven>> {
         let row = route(request)?;
+        if row.spec.reach.is_demo_only() && self.app.store.time().demo_offset().is_none() {
+            return Err(Error::OperationNotFound);
+        }
         known.row = Some(row);
         let body = request.body.as_ref().map_err(Error::clone)?;
         match request.plane {

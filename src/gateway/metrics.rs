@@ -56,6 +56,7 @@ impl Collector for Scrape {
         page.appliance(door)?;
         if let Some(gateway) = door.gateway() {
             page.gateway(gateway)?;
+            page.clock(gateway.app())?;
             page.store(gateway.app())?;
             page.keepers(gateway.app())?;
         }
@@ -131,6 +132,14 @@ impl Page<'_> {
         self.gauge("yaoku_rates_active", help, gateway.throttle.buckets() as u64)?;
         let help = "Request ids that the OpenAPI plane remembers against replays.";
         self.gauge("yaoku_replay_ids", help, gateway.replays.count() as u64)
+    }
+
+    fn clock(&mut self, app: &App) -> fmt::Result {
+        let time = app.store.time().read();
+        let help = "Whether the wall clock is trusted; while it is 0, nothing is destroyed.";
+        self.gauge("yaoku_clock_trusted", help, u64::from(time.doubt().is_none()))?;
+        let help = "Seconds that the time of a demo is ahead of the wall clock.";
+        self.gauge("yaoku_demo_offset_seconds", help, time.offset.as_secs())
     }
 
     fn store(&mut self, app: &App) -> fmt::Result {

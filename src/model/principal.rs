@@ -51,6 +51,13 @@ impl Reach {
     pub const INTERNAL: Self = Self(4);
     /// OpenAPI and access points.
     pub const BOTH: Self = Self(1 | 2);
+    /// OpenAPI of an instance that was made as a demo; others do not have the operation.
+    pub const DEMO: Self = Self(1 | 8);
+
+    /// Whether only a demo has the operation.
+    pub fn is_demo_only(self) -> bool {
+        self == Self::DEMO
+    }
 
     /// Whether the plane is one of the set.
     pub fn contains(self, plane: Plane) -> bool {

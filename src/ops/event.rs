@@ -308,7 +308,7 @@ pub struct DeletedEvents {
 }
 
 impl DeleteExpiredEvents {
-    /// Whether there is anything to delete; nothing while the clock is not trusted.
+    /// Whether there is anything to delete.
     pub fn is_due(app: &App) -> Result<bool> {
         match app.store.time().read().settled() {
             Some(settled) => Ok(!expired(settled, 1, app)?.is_empty()),
@@ -317,7 +317,7 @@ impl DeleteExpiredEvents {
     }
 }
 
-/// The oldest events whose time is over for certain.
+/// The oldest events whose time is over.
 fn expired(settled: Timestamp, most: usize, app: &App) -> Result<Vec<Event>> {
     let days = match u32::try_from(app.config.events.retention_days) {
         Ok(0) | Err(_) => return Ok(Vec::new()),
@@ -331,8 +331,7 @@ impl Operation for DeleteExpiredEvents {
     type Output = DeletedEvents;
 
     async fn run(self, call: &Call, app: &App) -> Result<DeletedEvents> {
-        let settled = call.settled().ok_or(CLOCK_IN_DOUBT)?;
-        let events = expired(settled, DELETED_MAX, app)?;
+        let events = expired(call.settled().ok_or(CLOCK_IN_DOUBT)?, DELETED_MAX, app)?;
         let mut changes = Changes::default();
         for event in &events {
             changes.remove(event, Error::internal("an event was deleted twice"))?;

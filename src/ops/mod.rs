@@ -9,6 +9,7 @@ pub mod asymmetric;
 pub mod audit;
 pub mod audit_export;
 pub mod audit_trail;
+pub mod clock;
 pub mod credential;
 pub mod data_key;
 pub mod event;

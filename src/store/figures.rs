@@ -26,14 +26,8 @@ impl Default for CommitFigures {
     fn default() -> Self {
         let (failures, sequence) = (AtomicU64::new(0), AtomicU64::new(0));
         let (events, attempts) = Default::default();
-        Self {
-            times: Histogram::new(&TIMES),
-            sizes: Histogram::new(&SIZES),
-            failures,
-            sequence,
-            events,
-            attempts,
-        }
+        let (times, sizes) = (Histogram::new(&TIMES), Histogram::new(&SIZES));
+        Self { times, sizes, failures, sequence, events, attempts }
     }
 }
 

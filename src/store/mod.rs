@@ -5,6 +5,7 @@
 mod attempts;
 mod backend;
 mod changes;
+mod due;
 mod entry;
 mod figures;
 mod file;
@@ -29,6 +30,7 @@ use redb::{Builder, ReadTransaction, ReadableTable};
 use tokio::sync::{mpsc, oneshot};
 
 pub use changes::{Changes, Remembered, TokenKey};
+pub use due::Due;
 pub use entry::{Entry, EopTrace};
 pub use figures::CommitFigures;
 pub use file::Condition;
@@ -48,7 +50,7 @@ use crate::model::record::{List, Record};
 use file::{DatabaseFile, FAILED, Trouble};
 use reserve::Reserve;
 use sealer::Sealer;
-use tables::{COUNTS, DUE, LISTS, RECORDS, REPLAYS, TOKENS, ZONES};
+use tables::{COUNTS, LISTS, RECORDS, REPLAYS, TOKENS, ZONES};
 use trail::Segments;
 use writer::{Member, Order};
 
@@ -92,17 +94,6 @@ impl Writer {
             tracing::error!(event = "writer", "the writer thread panicked");
         }
     }
-}
-
-/// What cron finds due.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// Since when.
-    pub at: Timestamp,
-    /// What kind of record.
-    pub kind: u8,
-    /// The id's bytes.
-    pub id: Vec<u8>,
 }
 
 /// What the EOP plane must remember across restarts.
@@ -407,20 +398,6 @@ impl Store {
                 }
             }
             Ok(page)
-        })
-    }
-
-    /// What is due at `now`, earliest first.
-    pub fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>> {
-        self.read(|snapshot| {
-            let table = snapshot.open_table(DUE).map_err(Error::internal)?;
-            let end = tables::due_key(Timestamp(now.0.saturating_add(1)), &[]);
-            let mut due = Vec::new();
-            for row in table.range(..end.as_slice()).map_err(Error::internal)?.take(limit) {
-                let (key, _) = row.map_err(Error::internal)?;
-                due.extend(tables::read_due(key.value()));
-            }
-            Ok(due)
         })
     }
 

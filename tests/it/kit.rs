@@ -123,6 +123,8 @@ pub struct Service {
     /// Contents of `first-run.json`.
     pub first: Value,
     disk: Disk,
+    /// Whether it is made as a demo.
+    demo: bool,
     running: Option<Running>,
 }
 
@@ -136,6 +138,14 @@ impl Service {
     /// Starts a new appliance with generous rates.
     pub fn start() -> Self {
         Self::start_with(|_| {})
+    }
+
+    /// Starts a new demo, which has every operation, with this disk under its database.
+    pub fn demo(disk: Disk, change: impl FnOnce(&mut Config)) -> Self {
+        let mut service = Self::stopped_on(temporary(), disk, change);
+        service.demo = true;
+        service.restart();
+        service
     }
 
     /// Starts a new appliance whose settings a test has changed.
@@ -170,7 +180,8 @@ impl Service {
             console: nowhere(),
             metrics: None,
         };
-        Self { _directory: directory, config, clock, entropy, ready, first: Value::Null, disk, running: None }
+        let (first, demo, running) = (Value::Null, false, None);
+        Self { _directory: directory, config, clock, entropy, ready, first, disk, demo, running }
     }
 
     /// Stops the service as SIGTERM does; everything is durable afterwards.
@@ -199,7 +210,8 @@ impl Service {
     /// Starts it again on the same data, or says why it refuses.
     pub fn try_restart(&mut self) -> Result<(), String> {
         self.stop();
-        let (running, ready) = Running::start(&self.config, &self.clock, &self.entropy, &self.disk)?;
+        let env = Env { clock: self.clock.clone(), entropy: self.entropy.clone(), disk: self.disk.clone() };
+        let (running, ready) = Running::start(&self.config, env, self.demo)?;
         let first = std::fs::read(self.config.data.join("first-run.json")).unwrap();
         (self.ready, self.first) = (ready, serde_json::from_slice(&first).unwrap());
         self.running = Some(running);
@@ -307,19 +319,13 @@ impl Drop for Service {
 }
 
 impl Running {
-    fn start(
-        config: &Config,
-        clock: &Clock,
-        entropy: &Arc<Recorder>,
-        disk: &Disk,
-    ) -> Result<(Self, ReadyLine), String> {
-        let env = Env { clock: clock.clone(), entropy: entropy.clone(), disk: disk.clone() };
+    fn start(config: &Config, env: Env, demo: bool) -> Result<(Self, ReadyLine), String> {
         let config = config.clone();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ready_sender, ready) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                match start(&config, &env).await {
+                match start(&config, &env, demo).await {
                     Ok(server) => {
                         let gateway = server.gateway();
                         ready_sender.send(Ok((server.ready.clone(), gateway))).unwrap();
@@ -343,13 +349,13 @@ impl Running {
 }
 
 /// Initialises if need be and starts; the reason of a refusal with its cause, as the command line prints it.
-async fn start(config: &Config, env: &Env) -> Result<Server, String> {
+async fn start(config: &Config, env: &Env, demo: bool) -> Result<Server, String> {
     let explain = |error: yaoku::error::Error| match std::error::Error::source(&error) {
         Some(cause) => cause.to_string(),
         None => error.to_string(),
     };
     if !yaoku::server::is_initialised(config).map_err(explain)? {
-        yaoku::server::initialise(config, env, false).await.map_err(explain)?;
+        yaoku::server::initialise(config, env, demo).await.map_err(explain)?;
     }
     Server::start(config, env).await.map_err(explain)
 }
@@ -437,6 +443,7 @@ pub struct OpenApi {
 }
 
 /// Everything that a test may want to send otherwise.
+#[derive(Clone)]
 pub struct EopRequest {
     pub method: &'static str,
     pub path: String,

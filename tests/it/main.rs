@@ -19,6 +19,7 @@ mod clock;
 mod command_line;
 mod container;
 mod credentials;
+mod demo;
 mod digest_command;
 mod disk;
 mod eop;
