@@ -6,6 +6,7 @@
 //! A commit that fails may be durable all the same. So the writer never tries it again: it says that the outcome is
 //! unknown, closes the file, opens it again after a pause, and reads from it where the chain ends.
 
+mod gathering;
 mod recovery;
 
 pub(super) use recovery::latest;
@@ -35,12 +36,6 @@ use crate::model::audit::{self, BlockHeader, Hash};
 use crate::model::record::Listing;
 use crate::model::signature::oldest_minute;
 
-/// Groups of this size on are a sign of load.
-const GATHER_FROM: usize = 16;
-/// How often and how long the writer looks away while calls gather; three times as often from this size on.
-const GATHER_STEPS: usize = 8;
-const GATHER_LONGER_FROM: usize = 64;
-const GATHER_STEP: Duration = Duration::from_micros(100);
 /// Usual length of an audit record.
 const LINE_BYTES: usize = 512;
 
@@ -148,7 +143,7 @@ impl Writer {
         while open && queue.blocking_recv_many(&mut orders, GROUP_MAX) > 0 {
             let served = orders.len();
             open = self.serve(&mut orders, &mut queue);
-            gather(&queue, served);
+            gathering::gather(&queue, served);
         }
         self.close(queue);
     }
@@ -267,6 +262,9 @@ impl Writer {
             let verdict = tables.check(changes, &self.sealer, now)?;
             if verdict.is_ok() {
                 tables.apply(changes, &self.sealer)?;
+                for key in &changes.forgotten {
+                    tables::forget(transaction, *key).map_err(Error::internal)?;
+                }
             }
             verdicts.push(verdict);
         }
@@ -334,28 +332,6 @@ impl Writer {
     }
 }
 
-/// Under load, waits until a few more calls are queued than the last group had, one millisecond at most, or three where
-/// groups are large: groups grow to what the load gives. As many as the last one are enough once no more come, and half as
-/// many once none came twice. Those who were just answered come back one by one; without this the first of them would have
-/// a commit of its own.
-fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
-    if last < GATHER_FROM {
-        return;
-    }
-    let steps = if last < GATHER_LONGER_FROM { GATHER_STEPS } else { 3 * GATHER_STEPS };
-    let (enough, mut before, mut quiet) = (last + last / 4, 0, 0);
-    for _ in 0..steps {
-        let queued = queue.len();
-        quiet = if queued == before { quiet + 1 } else { 0 };
-        let settled = (quiet >= 1 && queued >= last) || (quiet >= 2 && queued >= last / 2);
-        if queued >= enough || settled || queue.is_closed() {
-            return;
-        }
-        before = queued;
-        std::thread::sleep(GATHER_STEP);
-    }
-}
-
 /// How a call failed. Changes of a call that fails may be refused all the same, and then that is what is answered.
 fn ended<'a>(member: &'a Member, verdict: &'a Result<()>) -> Option<&'a Error> {
     verdict.as_ref().err().or(member.entry.failure.as_ref())
@@ -400,9 +376,9 @@ impl<'t> Tables<'t> {
             return Ok(Err(Error::Unavailable("a call with the same clientToken just finished; retry")));
         }
         for edit in &changes.edits {
-            let exists = self.records.get(edit.row.as_slice()).map_err(Error::internal)?.is_some();
-            if exists != edit.before.is_some() {
-                return Ok(Err(edit.conflict.clone()));
+            let Some(conflict) = &edit.conflict else { continue };
+            if self.exists(edit)? != edit.before.is_some() {
+                return Ok(Err(conflict.clone()));
             }
             if !self.stands_as_read(edit).map_err(Error::internal)? {
                 return Ok(Err(Error::Unavailable("another call just changed the same record; retry")));
@@ -437,8 +413,15 @@ impl<'t> Tables<'t> {
         postcard::from_bytes(&stored).map(Some).map_err(Error::internal)
     }
 
+    fn exists(&self, edit: &Edit) -> Result<bool> {
+        Ok(self.records.get(edit.row.as_slice()).map_err(Error::internal)?.is_some())
+    }
+
     fn apply(&mut self, changes: &Changes, sealer: &Sealer) -> Result<()> {
         for edit in &changes.edits {
+            if edit.conflict.is_none() && self.exists(edit)? {
+                continue;
+            }
             match &edit.after {
                 Some((stored, _)) => {
                     let sealed = sealer.seal_row(RECORDS_NAME, &edit.row, stored.clone())?;
