@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::gateway::{Calls, Door, Gateway};
 use crate::http::{self, Listeners};
 use crate::ops::account::InitialiseAppliance;
+use crate::ops::clock::warn_of_doubt;
 use crate::store::{DirectoryLock, Store, Writer};
 use custody::{directories, open_machine, options};
 pub use unlocking::{SOCKET as UNLOCK_SOCKET, UNLOCKED};
@@ -271,7 +272,7 @@ impl Server {
         let refused = self.door.open(Arc::clone(&core.gateway));
         core.gateway.record_locked(refused).await?;
         audit::begin(&self.config, &core.gateway).await?;
-        core.store.time().watch();
+        warn_of_doubt(&core.store.time().read());
         let scheduler = Arc::clone(&core.gateway);
         let cron = Arbiter::new();
         Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));
