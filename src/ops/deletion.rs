@@ -50,8 +50,9 @@ impl Operation for ScheduleKeyDeletion {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<ScheduledKey> {
-        let (now, window) = (call.now, self.pending_window_in_days);
-        let schedule = move |key: &mut Key| key.schedule_deletion(window, now);
+        // From the later clock: one that is behind must not make the window shorter.
+        let (begin, window) = (call.horizon(), self.pending_window_in_days);
+        let schedule = move |key: &mut Key| key.schedule_deletion(window, begin);
         let key = app.keys.change(call, &call.key()?, schedule).await?.ok_or(Error::KeyNotFound)?;
         let at = end_of(&key).ok_or_else(|| Error::internal("a scheduled key has no date"))?;
         let key_state = key.state.wire_name().into();

@@ -1,7 +1,6 @@
 //! What one call changes: records, and constraints that span records. Constraints are checked inside the writer's
 //! transaction before the first write of the call, because redb cannot roll back one member of a group.
 
-use redb::{ReadableTable, StorageError};
 use serde::{Deserialize, Serialize};
 
 use super::time::TimeEdit;
@@ -141,23 +140,6 @@ impl Changes {
 }
 
 impl Edit {
-    /// What is wrong with it, as the records are.
-    pub(super) fn conflict(
-        &self,
-        records: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    ) -> Result<Option<Error>, StorageError> {
-        let exists = records.get(self.row.as_slice())?.is_some();
-        Ok(self.conflict.clone().filter(|_| exists != self.before.is_some()))
-    }
-
-    /// Whether what it would ensure is there.
-    pub(super) fn is_done(
-        &self,
-        records: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    ) -> Result<bool, StorageError> {
-        Ok(self.conflict.is_none() && records.get(self.row.as_slice())?.is_some())
-    }
-
     /// How many rows more the list has after this edit.
     pub(super) fn adds_to(&self, list: &List) -> u64 {
         let rows = |listings: &[Listing]| listings.iter().filter(|row| row.list == *list).count() as u64;

@@ -177,11 +177,11 @@ pub fn is_there(transaction: &WriteTransaction, key: KeyId) -> Result<bool, redb
     Ok(transaction.open_table(RECORDS)?.get(Key::row(&key).as_slice())?.is_some())
 }
 
-/// Takes away what the tables of figures hold of some keys.
-pub fn forget(transaction: &WriteTransaction, keys: &[KeyId]) -> Result<(), redb::Error> {
-    for (key, table) in keys.iter().flat_map(|key| OF_KEYS.map(|table| (key, table))) {
-        let (from, to) = prefix(key.as_bytes());
-        let rows = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+/// Takes away what the tables of figures hold of a key.
+pub fn forget(transaction: &WriteTransaction, key: KeyId) -> Result<(), redb::Error> {
+    let (from, to) = prefix(key.as_bytes());
+    let rows = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+    for table in OF_KEYS {
         transaction.open_table(table)?.retain_in::<&[u8], _>(rows, |_, _| false)?;
     }
     Ok(())

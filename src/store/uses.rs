@@ -192,7 +192,7 @@ mod tests {
         let transaction = database.begin_write().unwrap();
         let key = version(10).0;
         transaction.open_table(tables::RECORDS).unwrap().remove(Key::row(&key).as_slice()).unwrap();
-        tables::forget(&transaction, &[key]).unwrap();
+        tables::forget(&transaction, key).unwrap();
         transaction.commit().unwrap();
         commit(&database, &[(&[10, 20], 7), (&[11], 8)]);
         assert_eq!([10, 11, 20].map(|number| stored(&database, number)), [None, None, Some((2, 7))]);
