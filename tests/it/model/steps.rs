@@ -123,6 +123,16 @@ pub enum Step {
     EnableKey(KeyName),
     DisableKey(KeyName),
     DescribeKey(KeyName),
+    /// In so many days.
+    ScheduleDeletion(KeyName, i64),
+    CancelDeletion(KeyName),
+    Protect(KeyName, Option<&'static str>),
+    Unprotect(KeyName),
+    ListDestroyed {
+        number: u64,
+        size: u64,
+        spec: Option<&'static str>,
+    },
     ListKeys {
         number: u64,
         size: u64,

@@ -19,7 +19,8 @@ impl Step {
 
     /// Whether applications cannot call it: the person of the tenant does.
     pub fn is_for_people(&self) -> bool {
-        self.path().is_some_and(|path| path.starts_with("/userAk/") || path.starts_with("/tag/"))
+        let listed = matches!(self, Self::ListDestroyed { .. });
+        listed || self.path().is_some_and(|path| path.starts_with("/userAk/") || path.starts_with("/tag/"))
     }
 
     fn path(&self) -> Option<&'static str> {
@@ -28,6 +29,11 @@ impl Step {
             Self::EnableKey(_) => "/cmkManage/enableKey",
             Self::DisableKey(_) => "/cmkManage/disableKey",
             Self::DescribeKey(_) => "/keyManage/describeKey",
+            Self::ScheduleDeletion(..) => "/cmkManage/scheduleKeyDeletion",
+            Self::CancelDeletion(_) => "/cmkManage/cancelKeyDeletion",
+            Self::Protect(..) => "/cmkManage/deleteProtect",
+            Self::Unprotect(_) => "/cmkManage/cancelDeleteProtect",
+            Self::ListDestroyed { .. } => "/keyManage/listDestroyedKeys",
             Self::DescribeOtherwise(..) => "/keyManage/updateKeyDescription",
             Self::ListKeys { .. } => "/keyManage/listAliasKeys",
             Self::CreateAlias { .. } => "/keyName/createAlias",
@@ -80,7 +86,16 @@ impl Step {
                 "tags": tags.as_ref().map(|tags| list(tags).to_string()), "clientToken": token,
                 "enableAutomaticRotation": rotation.is_some(), "rotationInterval": rotation,
             }),
-            Self::EnableKey(key) | Self::DisableKey(key) | Self::DescribeKey(key) => of(key, json!({})),
+            Self::EnableKey(key)
+            | Self::DisableKey(key)
+            | Self::DescribeKey(key)
+            | Self::CancelDeletion(key)
+            | Self::Unprotect(key) => of(key, json!({})),
+            Self::ScheduleDeletion(key, days) => of(key, json!({"pendingWindowInDays": days})),
+            Self::Protect(key, why) => of(key, json!({"deletionProtectionDescription": why})),
+            Self::ListDestroyed { number, size, spec } => {
+                with(page(*number, *size), json!({"keySpec": spec}))
+            }
             Self::DescribeOtherwise(key, characters) => {
                 of(key, json!({"description": "钥".repeat(*characters)}))
             }
