@@ -15,9 +15,12 @@ use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, KeyId, Versi
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::audit::Draft;
 use crate::model::key::Key;
+use crate::model::owner::ServiceRef;
 use crate::model::principal::{Plane, Principal};
 use crate::model::text::{Number, Text};
-use crate::store::{Changes, Entry, EopTrace, Place, Remembered, Store, TokenKey, UsedVersions};
+use crate::store::{
+    Changes, Entry, EopTrace, Place, ProductUse, Remembered, Resource, Store, TokenKey, UsedVersions,
+};
 
 /// How long a `clientToken` returns the first result.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -33,6 +36,8 @@ pub enum Target {
     AccessPoint(AccessPointId),
     /// A credential of an access point.
     Credential(AccessKeyId),
+    /// A credential of a cloud product.
+    ProductCredential(AccessKeyId),
     /// A service, named by `instanceId` or the caller's default.
     Service,
 }
@@ -77,6 +82,7 @@ pub struct Call {
     horizon: Timestamp,
     touched: RefCell<Touched>,
     used: Cell<UsedVersions>,
+    resource: RefCell<Resource>,
     eop: EopTrace,
     place: RefCell<Option<Place>>,
     recorded: Cell<bool>,
@@ -86,8 +92,8 @@ pub struct Call {
 #[derive(Debug, Default, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Common {
-    /// The service meant; without it the caller's own or oldest.
-    pub instance_id: Option<InstanceId>,
+    /// The service meant; without it the caller's own or oldest. `on-demand` means keys that belong to no service.
+    pub instance_id: Option<ServiceRef>,
     /// For a day, the same token with the same request returns the first result.
     pub client_token: Option<Text<1, 64>>,
     /// The region; it must be that of the service.
@@ -172,6 +178,7 @@ impl Call {
             horizon: arrival.horizon.max(arrival.now),
             touched: RefCell::default(),
             used: Cell::default(),
+            resource: RefCell::default(),
             eop,
             place: RefCell::new(Some(place)),
             recorded: Cell::new(false),
@@ -264,6 +271,22 @@ impl Call {
         self.used.set(used);
     }
 
+    /// Notes the resource that a cloud product works for. What other callers say of resources is of no account.
+    pub fn work_for(&self, resource: Resource) {
+        *self.resource.borrow_mut() = resource;
+    }
+
+    /// What a successful call leaves among the associations: a cloud product's work with keys.
+    fn product_use(&self) -> Option<Box<ProductUse>> {
+        match (&self.principal, self.used.get().is_empty()) {
+            (Principal::Product { code, .. }, false) => {
+                Some(Box::new(ProductUse { product: *code, resource: self.resource.borrow().clone() }))
+            }
+            (Principal::Product { .. }, true)
+            | (Principal::User { .. } | Principal::AccessPoint { .. } | Principal::System, _) => None,
+        }
+    }
+
     /// Commits a create operation: its changes, its audit record and, if the caller sent a `clientToken`, its result.
     pub async fn create<T: Serialize>(&self, store: &Store, mut changes: Changes, output: T) -> Result<T> {
         self.remember(&mut changes, &output)?;
@@ -341,6 +364,7 @@ impl Call {
             suppressed: None,
             duration: clock.monotonic().saturating_sub(*since),
         };
-        Box::new(Entry { draft, failure, changes, uses: self.used.get(), eop: self.eop.clone() })
+        let (uses, product) = (self.used.get(), self.product_use());
+        Box::new(Entry { draft, failure, changes, uses, product, eop: self.eop.clone() })
     }
 }

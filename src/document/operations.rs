@@ -108,6 +108,7 @@ fn rate_class(class: RateClass) -> &'static str {
         RateClass::KeyWrite => "key_write",
         RateClass::Symmetric => "symmetric",
         RateClass::Asymmetric => "asymmetric",
+        RateClass::DefaultKey => "default_key",
         RateClass::Integrity => "integrity",
         RateClass::Random => "random",
         RateClass::OtherRead => "other_read",

@@ -11,19 +11,23 @@ use super::Operation;
 use crate::api::{Call, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::{AccessKeyId, InstanceId, KeyId, PartitionId};
+use crate::ids::{AccessKeyId, AccountId, InstanceId, KeyId, PartitionId};
 use crate::model::alias::KeyRef;
 use crate::model::credential::Credential;
 use crate::model::instance::Instance;
 use crate::model::key::Key;
+use crate::model::owner;
+use crate::model::record::List;
 
-/// Begins to roll the wrapping key of one partition: of a service, or of the device itself, which wraps credentials. A roll
-/// that is under way is left as it is.
+/// Begins to roll the wrapping key of one partition: of a service, of the keys of an account that belong to none, or of the
+/// device itself, which wraps credentials. A roll that is under way is left as it is.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RollWrappingKey {
     /// The service whose partition is meant.
     pub instance_id: Option<InstanceId>,
+    /// The account whose keys on demand and default keys are meant instead.
+    pub account_id: Option<AccountId>,
     /// Whether the device's own partition is meant instead.
     #[serde(default)]
     pub device: bool,
@@ -42,16 +46,26 @@ pub struct BegunRoll {
 }
 
 impl RollWrappingKey {
-    fn partition(&self, call: &Call, app: &App) -> Result<PartitionId> {
-        match (self.instance_id, self.device) {
-            (Some(id), false) => {
+    async fn partition(&self, call: &Call, app: &App) -> Result<PartitionId> {
+        match (self.instance_id, self.account_id, self.device) {
+            (Some(id), None, false) => {
                 let instance = app.instance(id)?;
                 call.touch_instance(id);
                 Ok(instance.partition)
             }
-            (None, true) => Ok(PartitionId::from_bytes(MachinePartition::DEVICE.0)),
-            (None, false) => Err(Error::MissingField("instanceId".into())),
-            (Some(_), true) => Err(Error::invalid("device", "excludes instanceId; roll one at a time")),
+            (None, Some(id), false) => {
+                app.accounts.get(&id)?.ok_or(Error::ResourceNotFound("account"))?;
+                let partition = owner::partition_of(id);
+                // One that has no keys yet has nothing to lose either.
+                app.machine.create_partition(in_machine(partition)).await?;
+                Ok(partition)
+            }
+            (None, None, true) => Ok(PartitionId::from_bytes(MachinePartition::DEVICE.0)),
+            (None, None, false) => Err(Error::MissingField("instanceId".into())),
+            (_, _, true) => Err(Error::invalid("device", "excludes the other fields; roll one at a time")),
+            (Some(_), Some(_), false) => {
+                Err(Error::invalid("accountId", "excludes instanceId; roll one at a time"))
+            }
         }
     }
 }
@@ -60,7 +74,7 @@ impl Operation for RollWrappingKey {
     type Output = BegunRoll;
 
     async fn run(self, call: &Call, app: &App) -> Result<BegunRoll> {
-        let partition = self.partition(call, app)?;
+        let partition = self.partition(call, app).await?;
         call.touch("Partition", partition.text(), "");
         let generation = app.machine.begin_roll(in_machine(partition)).await?;
         Ok(BegunRoll { partition, generation, state: "RewrappingKeys".into() })
@@ -230,14 +244,22 @@ pub fn left(partition: PartitionId, most: usize, app: &App) -> Result<Left> {
         return Ok(Left { keys: Vec::new(), credentials, total: page.total });
     }
     let mut left = Left { keys: Vec::new(), credentials: Vec::new(), total: 0 };
-    let services = app.store.scan(usize::MAX, |instance: &Instance| instance.partition == partition)?;
-    for service in services.records {
+    for list in lists_in(partition, app)? {
         let old = |key: &Key| Ok(has_before(key, partition, generation));
-        let page = app.store.filter(&Key::of_instance(service.id), 0, most - left.keys.len(), old)?;
+        let page = app.store.filter(&list, 0, most - left.keys.len(), old)?;
         left.keys.extend(page.records.into_iter().map(|key| key.id));
         left.total += page.total;
     }
     Ok(left)
+}
+
+/// The lists of the keys that lie in a partition: of services, or those of an account that belong to none.
+fn lists_in(partition: PartitionId, app: &App) -> Result<Vec<List>> {
+    let services = app.store.scan(usize::MAX, |instance: &Instance| instance.partition == partition)?;
+    let account = owner::account_of(partition);
+    let mut lists = vec![Key::on_demand_of(account), Key::defaults_of(account)];
+    lists.extend(services.records.iter().map(|service| Key::of_instance(service.id)));
+    Ok(lists)
 }
 
 /// Whether a record in memory holds a key that an older generation wraps.

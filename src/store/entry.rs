@@ -1,5 +1,6 @@
 //! What one call leaves behind in the store: its audit record, and everything that is written with it in one transaction.
 
+use super::associations::ProductUse;
 use super::changes::Changes;
 use super::uses::UsedVersions;
 use crate::error::Error;
@@ -16,6 +17,8 @@ pub struct Entry {
     pub changes: Changes,
     /// The key versions that it works with; they count if it succeeds.
     pub uses: UsedVersions,
+    /// What a cloud product works for with them; counts if it succeeds.
+    pub product: Option<Box<ProductUse>>,
     /// What the EOP plane must remember of it.
     pub eop: EopTrace,
 }
@@ -23,8 +26,8 @@ pub struct Entry {
 impl Entry {
     /// What a call leaves that did nothing but be recorded.
     pub fn of_record(draft: Draft, failure: Option<Error>) -> Self {
-        let (changes, uses, eop) = Default::default();
-        Self { draft, failure, changes, uses, eop }
+        let (changes, uses, product, eop) = Default::default();
+        Self { draft, failure, changes, uses, product, eop }
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
+use super::associations;
 use super::changes::{Changes, Edit, Remembered, TokenKey};
 use super::entry::Entry;
 use super::figures::{CommitFigures, GROUP_MAX};
@@ -205,9 +206,10 @@ impl Writer {
         self.write_eop(&transaction, group).map_err(Error::internal)?;
         let succeeded =
             |(member, verdict): &(&Member, &Result<()>)| member.entry.failure.is_none() && verdict.is_ok();
-        let calls = group.iter().zip(&verdicts).filter(succeeded).map(|(member, _)| &*member.entry);
-        uses::add(&transaction, calls.map(|entry| (&entry.uses, entry.draft.time)))
+        let calls = || group.iter().zip(&verdicts).filter(succeeded).map(|(member, _)| &*member.entry);
+        uses::add(&transaction, calls().map(|entry| (&entry.uses, entry.draft.time)))
             .map_err(Error::internal)?;
+        associations::add(&transaction, &self.sealer, calls())?;
         let tail = self.write_audit(&transaction, group, &verdicts)?;
         if !self.tail.running {
             tables::set_running(&transaction, true)?;
