@@ -35,7 +35,7 @@ pub struct NamedAlias {
 
 impl Operation for CreateAlias {
     type Output = NamedAlias;
-    const REFUSALS: &'static [Error] = &[Error::AliasTaken, Error::TransitionNotAllowed];
+    const REFUSALS: &'static [Error] = &[Error::AliasTaken, Error::DefaultKey, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(KeyRef::Id(self.cmk_uuid))])
@@ -68,7 +68,7 @@ pub struct UpdateAlias {
 
 impl Operation for UpdateAlias {
     type Output = NamedAlias;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingDeletion];
 
     /// The name brings its old key with it.
     fn targets(&self) -> Result<Vec<Target>> {
@@ -108,6 +108,7 @@ pub struct DeletedAlias {
 
 impl Operation for DeleteAlias {
     type Output = DeletedAlias;
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Alias(self.alias_name.clone())])

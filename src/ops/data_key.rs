@@ -149,7 +149,7 @@ pub struct DataKeyDetail {
 
 impl Operation for GetDataKey {
     type Output = DataKeyDetail;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingImport];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingImport];
 
     fn targets(&self) -> Result<Vec<Target>> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;

@@ -416,7 +416,7 @@ pub struct DescribedKey {
 
 impl Operation for UpdateKeyDescription {
     type Output = DescribedKey;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingDeletion];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -460,7 +460,7 @@ pub struct EnableKey {
 
 impl Operation for EnableKey {
     type Output = SwitchedKey;
-    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -481,7 +481,7 @@ pub struct DisableKey {
 
 impl Operation for DisableKey {
     type Output = SwitchedKey;
-    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

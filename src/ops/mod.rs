@@ -45,6 +45,7 @@ use crate::error::{Error, Result};
 const OUTPUT_BYTES: usize = 512;
 /// What refuses every operation that works with a key.
 const KEY_IN_USE: &[Error] = &[
+    Error::DefaultKey,
     Error::KeyDisabled,
     Error::KeyPendingDeletion,
     Error::KeyPendingImport,
@@ -54,6 +55,7 @@ const KEY_IN_USE: &[Error] = &[
 
 /// What refuses every operation that works with a named version of an asymmetric key.
 const VERSION_IN_USE: &[Error] = &[
+    Error::DefaultKey,
     Error::KeyDisabled,
     Error::KeyPendingDeletion,
     Error::KeyPendingImport,
