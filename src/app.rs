@@ -8,7 +8,7 @@ use actix::ArbiterHandle;
 use firmware_sim::{
     Command, DevicePublicKey, DeviceSign, GenerateKey, Machine, PartitionId, ReEncrypt, State, WrappedKey,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use crate::actors::Wrapping;
 use crate::actors::{CipherMachine, Keepers};
@@ -16,9 +16,10 @@ use crate::api::{Call, Spec};
 use crate::config::Config;
 use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, InstanceId, VersionId};
+use crate::ids::{AccountId, EventId, InstanceId, VersionId};
 use crate::model::access_point::AccessPoint;
 use crate::model::account::{Account, User};
+use crate::model::attempt::{Attempt, Outcome};
 use crate::model::checkpoint::{PublicKey, Signed, Statement};
 use crate::model::credential::Credential;
 use crate::model::instance::Instance;
@@ -31,6 +32,26 @@ use crate::store::{Store, Trail};
 const HASHES: usize = 2;
 /// Password hashes that wait for their turn.
 const HASHES_WAITING: usize = 16;
+
+/// Moves of a demo's time that wait for their turn.
+const ADVANCES_MAX: usize = 8;
+
+/// A wish to move the time of a demo ahead; the scheduler grants one at a time.
+pub struct Advance {
+    /// How far.
+    pub by: Duration,
+    /// Where the outcome goes.
+    pub reply: oneshot::Sender<Result<Advanced>>,
+}
+
+/// What happened while the time of a demo moved.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Advanced {
+    /// How often it was moved.
+    pub steps: u64,
+    /// How many jobs were done that fell due.
+    pub jobs: u64,
+}
 
 /// One running appliance.
 pub struct App {
@@ -61,12 +82,15 @@ pub struct App {
     hashing_or_waiting: Semaphore,
     /// Whoever holds it makes a default key, see createDefaultKey.
     pub making_default_key: tokio::sync::Mutex<()>,
-    /// When the cipher machine last passed its self-tests.
+    /// When the cipher machine last passed its self-tests, by the wall clock.
     self_tested: Mutex<Timestamp>,
     /// When cron last finished a tick, on the monotonic clock.
     pub last_tick: Mutex<Duration>,
     /// The address that the access-point listener was given, once it listens.
     pub access_point_address: OnceLock<SocketAddr>,
+    advances: mpsc::Sender<Advance>,
+    /// Where the scheduler takes them from, until it has it.
+    waiting_advances: Mutex<Option<mpsc::Receiver<Advance>>>,
 }
 
 impl App {
@@ -81,6 +105,7 @@ impl App {
     ) -> Self {
         let engines = std::thread::available_parallelism().map_or(1, usize::from);
         let idle = Duration::from_secs(config.keepers.idle_seconds);
+        let (advances, waiting_advances) = mpsc::channel(ADVANCES_MAX);
         Self {
             machine: CipherMachine::start(machine, engines, config.import.spare_wrapping_keys),
             keys: Keepers::new(&store, arbiter.clone(), idle),
@@ -96,6 +121,8 @@ impl App {
             self_tested: Mutex::new(env.clock.now()),
             last_tick: Mutex::new(env.clock.monotonic()),
             access_point_address: OnceLock::new(),
+            advances,
+            waiting_advances: Mutex::new(Some(waiting_advances)),
             store,
             config,
             operations,
@@ -111,7 +138,7 @@ impl App {
     }
 
     /// The version of a key that a call computes with: of this id, or without one the primary version. State, owner and caller
-    /// must allow this work now. The one door to versions in use, which notes the use.
+    /// must allow this work now. The one door to versions in use, which notes the use, and the attempt where there is one.
     pub fn use_key<'k>(
         &self,
         call: &Call,
@@ -120,7 +147,17 @@ impl App {
         version: Option<VersionId>,
     ) -> Result<&'k KeyVersion> {
         self.check_caller(call, key)?;
-        let version = key.version_for_use(work, version, call.horizon())?;
+        let version = key.version_for_use(work, version, call.horizon());
+        let outcome = match &version {
+            Ok(_) => key.rehearsal.then_some(Outcome::Rehearsed),
+            Err(Error::KeyDisabled | Error::KeyPendingDeletion) => Some(Outcome::Refused),
+            Err(_) => None,
+        };
+        if let Some(outcome) = outcome {
+            let event = EventId::from_random(self.random()?);
+            call.attempt(Attempt::on(key, outcome, call.horizon(), event));
+        }
+        let version = version?;
         call.use_version(key.id, version.id);
         Ok(version)
     }
@@ -228,7 +265,21 @@ impl App {
         self.instances.get(&id)?.ok_or(Error::ResourceNotFound("service"))
     }
 
-    /// When the cipher machine last passed its self-tests.
+    /// Has the scheduler move the time of a demo ahead.
+    pub async fn advance(&self, by: Duration) -> Result<Advanced> {
+        let (reply, advanced) = oneshot::channel();
+        let full = |_| Error::Unavailable("the time is being moved already; retry in a moment");
+        self.advances.try_send(Advance { by, reply }).map_err(full)?;
+        let stopped = |_| Error::Unavailable("the service stops; the time may have moved part of the way");
+        advanced.await.map_err(stopped)?
+    }
+
+    /// The wishes to move the time ahead, for the scheduler; it asks once.
+    pub fn take_advances(&self) -> Option<mpsc::Receiver<Advance>> {
+        self.waiting_advances.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// When the cipher machine last passed its self-tests, by the wall clock.
     pub fn self_tested(&self) -> Timestamp {
         *self.self_tested.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -88,6 +88,7 @@ operations! {
     ops::key::CreateKey: "createKey" ["/cmkManage/createKey"] "kms:cmk:create" Write KeyCreate BOTH Tenant "创建主密钥" "Create key";
     ops::key::EnableKey: "enableKey" ["/cmkManage/enableKey"] "kms:cmk:enable" Write KeyWrite BOTH Tenant "启用密钥" "Enable key";
     ops::key::DisableKey: "disableKey" ["/cmkManage/disableKey"] "kms:cmk:disable" Write KeyWrite BOTH Tenant "禁用密钥" "Disable key";
+    ops::rehearsal::RehearseKeyDisabling: "rehearseKeyDisabling" ["/cmkManage/rehearseKeyDisabling"] "kms:cmk:rehearse" Write KeyWrite OPENAPI Tenant "演练禁用密钥" "Rehearse disabling of key";
     ops::key::UpdateKeyDescription: "updateKeyDescription" ["/keyManage/updateKeyDescription"] "kms:cmk:update" Write KeyWrite BOTH Tenant "修改密钥描述" "Update key description";
     ops::key::DescribeKey: "describeKey" ["/keyManage/describeKey"] "kms:cmk:describe" Read KeyRead BOTH Product "查询密钥详情" "Describe key";
     ops::key::ListAliasKeys: "listAliasKeys" ["/keyManage/listAliasKeys"] "kms:cmk:list" Read KeyRead BOTH Tenant "查询密钥列表" "List keys";
@@ -153,11 +154,19 @@ operations! {
     ops::tag::ListTagKeys: "listTagKeys" ["/tag/listTagKeys"] "iam:listTagKeys" Read OtherRead OPENAPI Tenant "查询标签键" "List tag keys";
     ops::system::DescribeSystem: "describeSystem" ["/system/describeSystem"] "iam:describeSystem" Read OtherRead OPENAPI Tenant "查询系统信息" "Describe system";
     ops::system::RunSelfTest: "runSelfTest" ["/system/runSelfTest"] "iam:runSelfTest" Write OtherWrite OPENAPI Administrator "运行自检" "Run self-tests";
+    // cron submits the last one
+    ops::clock::ConfirmClock: "confirmClock" ["/system/confirmClock"] "iam:confirmClock" Write OtherWrite OPENAPI Administrator "确认时钟" "Confirm clock";
+    ops::clock::AdvanceTime: "advanceTime" ["/system/advanceTime"] "iam:advanceTime" Write OtherWrite DEMO Administrator "推进时间" "Advance time";
+    ops::clock::StepTime: "stepTime" [] "iam:stepTime" Write Unlimited INTERNAL Administrator "时间步进" "Step time";
     // cron submits the last three
     ops::wrapping_key::RollWrappingKey: "rollWrappingKey" ["/system/rollWrappingKey"] "iam:rollWrappingKey" Write OtherWrite OPENAPI Administrator "轮换包装密钥" "Roll wrapping key";
     ops::wrapping_key::RewrapKey: "rewrapKey" [] "kms:cmk:rewrap" Write Unlimited INTERNAL Tenant "重新包装密钥" "Rewrap key";
     ops::wrapping_key::RewrapCredential: "rewrapCredential" [] "kms:accessPoint:rewrapCredential" Write Unlimited INTERNAL Tenant "重新包装凭证" "Rewrap credential";
     ops::wrapping_key::FinishRoll: "finishRoll" [] "iam:finishRoll" Write Unlimited INTERNAL Administrator "完成包装密钥轮换" "Finish roll of wrapping key";
+    // events; cron submits the last two
+    ops::event::ListEvents: "listEvents" ["/event/listEvents"] "kms:event:list" Read OtherRead OPENAPI Tenant "查询事件" "List events";
+    ops::event::WarnDueKey: "warnDueKey" [] "kms:cmk:warn" Write Unlimited INTERNAL Tenant "密钥到期提醒" "Warn of end of key";
+    ops::event::DeleteExpiredEvents: "deleteExpiredEvents" [] "kms:event:deleteExpired" Write Unlimited INTERNAL Administrator "删除到期事件" "Delete expired events";
     // contract 5.14
     ops::audit::QueryAudit: "queryAudit" ["/audit/queryAudit"] "iam:queryAudit" Read OtherRead OPENAPI Tenant "查询审计记录" "Query audit records";
     ops::audit::DescribeAudit: "describeAudit" ["/audit/describeAudit"] "iam:describeAudit" Read OtherRead OPENAPI Tenant "查询审计记录详情" "Describe audit record";

@@ -31,9 +31,11 @@ pub struct Config {
     pub metrics: Metrics,
     pub store: Store,
     pub audit: Audit,
+    pub events: Events,
     pub custody: Custody,
     pub self_test: SelfTest,
     pub keepers: Keepers,
+    pub time: Time,
     pub cron: Cron,
     pub quota: Quota,
     pub import: Import,
@@ -167,6 +169,14 @@ pub struct Audit {
     pub retention_days: u64,
 }
 
+/// Events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Events {
+    pub retention_days: u64,
+}
+
 /// Where the cipher machine keeps its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,6 +204,14 @@ pub struct SelfTest {
 #[allow(missing_docs, reason = "described in config/default.toml")]
 pub struct Keepers {
     pub idle_seconds: u64,
+}
+
+/// When the wall clock is trusted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Time {
+    pub max_offline_gap_days: u64,
 }
 
 /// The scheduler.
@@ -288,12 +306,14 @@ impl Config {
             ("audit.checkpoint_seconds", config.audit.checkpoint_seconds, 1, day),
             ("audit.tail_blocks", config.audit.tail_blocks, 1, 1_000_000),
             ("audit.retention_days", config.audit.retention_days, 0, 100 * 366),
+            ("events.retention_days", config.events.retention_days, 0, 100 * 366),
             ("http.workers", config.http.workers as u64, 0, 512),
             ("http.connections_max", config.http.connections_max as u64, 1, 1_000_000),
             ("http.head_seconds", config.http.head_seconds, 1, 3600),
             ("http.body_seconds", config.http.body_seconds, 1, 3600),
             ("http.idle_seconds", config.http.idle_seconds, 1, day),
             ("keepers.idle_seconds", config.keepers.idle_seconds, 1, 365 * day),
+            ("time.max_offline_gap_days", config.time.max_offline_gap_days, 0, 100 * 366),
             ("cron.tick_seconds", config.cron.tick_seconds, 1, 3600),
             ("self_test.interval_seconds", config.self_test.interval_seconds, 60, 30 * day),
             ("quota.keys_per_base_instance", config.quota.keys_per_base_instance, 0, 1_000_000_000),

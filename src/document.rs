@@ -31,6 +31,7 @@ const SECTIONS: &[(&[&str], &str, &str, &str)] = &[
         "账号与权限",
         "Accounts and permissions",
     ),
+    (&["event"], "events", "事件", "Events"),
     (&["tag"], "tags", "标签", "Tags"),
     (&["system"], "system", "系统", "System"),
     (&["audit"], "audit", "审计", "Audit"),
@@ -43,20 +44,22 @@ fn section(row: &Row) -> (&'static str, &'static str, &'static str) {
     found.map_or(("other", "其他", "Other"), |(_, tag, zh, en)| (tag, zh, en))
 }
 
-/// The operations that outsiders can call on a plane.
-fn rows(plane: Plane) -> impl Iterator<Item = &'static Row> {
-    catalog::ROWS.iter().filter(move |row| !row.spec.paths.is_empty() && row.spec.reach.contains(plane))
+/// The operations that outsiders can call on a plane, of a demo if it is one.
+fn rows(plane: Plane, demo: bool) -> impl Iterator<Item = &'static Row> {
+    let offered =
+        move |row: &&Row| row.spec.reach.contains(plane) && (demo || !row.spec.reach.is_demo_only());
+    catalog::ROWS.iter().filter(|row| !row.spec.paths.is_empty()).filter(offered)
 }
 
-/// The document of a plane whose answers have the form of these settings.
-pub fn of(plane: Plane, settings: &OpenApi) -> Value {
+/// The document of a plane whose answers have the form of these settings, of a demo if it is one.
+pub fn of(plane: Plane, settings: &OpenApi, demo: bool) -> Value {
     let mut schemas = SchemaSettings::draft2020_12();
     schemas.definitions_path = "/components/schemas".into();
     schemas.contract = Contract::Serialize;
     let mut results = schemas.into_generator();
     let answers = answers::Answers { plane, settings };
     let (mut paths, mut components) = (Map::new(), Map::new());
-    for row in rows(plane) {
+    for row in rows(plane, demo) {
         operations::describe(row, &answers, &mut results, &mut paths, &mut components);
     }
     for (name, schema) in results.take_definitions(true) {
@@ -74,7 +77,7 @@ pub fn of(plane: Plane, settings: &OpenApi) -> Value {
         },
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
         "servers": [{ "url": "/" }],
-        "tags": tags(plane),
+        "tags": tags(plane, demo),
         "security": [security(plane)],
         "paths": paths,
         "components": {
@@ -94,9 +97,9 @@ fn readable(mut schema: Value) -> Value {
     schema
 }
 
-fn tags(plane: Plane) -> Vec<Value> {
+fn tags(plane: Plane, demo: bool) -> Vec<Value> {
     let mut tags: Vec<Value> = Vec::new();
-    for (tag, zh, en) in rows(plane).map(section) {
+    for (tag, zh, en) in rows(plane, demo).map(section) {
         let tag =
             json!({ "name": tag, "description": format!("{zh} · {en}"), "x-title-zh": zh, "x-title-en": en });
         if !tags.contains(&tag) {

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -87,53 +87,125 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Where the time comes from.
-#[derive(Clone)]
-pub enum Clock {
-    /// The system's clock; durations by the monotonic clock since start.
-    System(Instant),
-    /// A clock that stands still until a test moves it: microseconds since 1970.
-    Manual(Arc<AtomicI64>),
+/// Since when the machine under the service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boot {
+    /// Another one after every start of the machine.
+    pub id: [u8; 16],
+    /// Time since that start, sleep included; nobody can set it.
+    pub since: Duration,
 }
 
+/// Where the time comes from: a wall clock, which somebody may set, and clocks that only go forward.
+#[derive(Clone)]
+pub enum Clock {
+    /// The system's clocks.
+    System {
+        /// Where durations are counted from.
+        start: Instant,
+        /// The running start of the machine, where the kernel tells it.
+        boot: Option<[u8; 16]>,
+    },
+    /// Clocks that stand still until a test moves them.
+    Manual(Arc<ManualClock>),
+}
+
+/// Clocks that stand still until a test moves them.
+pub struct ManualClock {
+    /// Microseconds since 1970.
+    wall: AtomicI64,
+    /// Microseconds since the machine started, as far as anybody is told.
+    steady: AtomicI64,
+    /// The number of that start.
+    boot: AtomicU64,
+}
+
+/// Starts of machines that tests made up.
+static BOOTS: AtomicU64 = AtomicU64::new(1);
+
 impl Clock {
-    /// The system's clock.
+    /// The system's clocks.
     pub fn system() -> Self {
-        Self::System(Instant::now())
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        let boot = boot.and_then(|id| uuid::Uuid::try_parse(id.trim()).ok()).map(uuid::Uuid::into_bytes);
+        Self::System { start: Instant::now(), boot }
     }
 
-    /// A clock that shows `start` until it is advanced.
+    /// Clocks of a machine of its own that show `start` until they are moved.
     pub fn manual(start: Timestamp) -> Self {
-        Self::Manual(Arc::new(AtomicI64::new(start.0)))
+        let (wall, steady) = (AtomicI64::new(start.0), AtomicI64::new(start.0));
+        Self::Manual(Arc::new(ManualClock { wall, steady, boot: AtomicU64::new(next_boot()) }))
     }
 
-    /// The time of day.
+    /// The time of day, as the wall clock shows it: it may be wrong, and it may be set, forward and back.
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System(_) => {
+            Self::System { .. } => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
             }
-            Self::Manual(micros) => Timestamp(micros.load(Ordering::Acquire)),
+            Self::Manual(clock) => Timestamp(clock.wall.load(Ordering::Acquire)),
         }
     }
 
     /// Time that only ever goes forward, from an arbitrary origin: for rates and durations.
     pub fn monotonic(&self) -> Duration {
         match self {
-            Self::System(start) => start.elapsed(),
-            Self::Manual(micros) => {
-                Duration::from_micros(u64::try_from(micros.load(Ordering::Acquire)).unwrap_or(0))
+            Self::System { start, .. } => start.elapsed(),
+            Self::Manual(clock) => clock.steady(),
+        }
+    }
+
+    /// Since when the machine runs; nothing where the kernel does not tell.
+    pub fn boot(&self) -> Option<Boot> {
+        match self {
+            Self::System { boot, .. } => {
+                let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+                let since = Duration::try_from(time).ok();
+                Some(Boot { id: (*boot)?, since: since? })
+            }
+            Self::Manual(clock) => {
+                let mut id = [0; 16];
+                let number = clock.boot.load(Ordering::Acquire).to_be_bytes();
+                id.iter_mut().zip(number).for_each(|(to, from)| *to = from);
+                Some(Boot { id, since: clock.steady() })
             }
         }
     }
 
-    /// Moves a manual clock forward; the system's clock is left alone.
+    /// Lets time pass on manual clocks; the system's are left alone.
     pub fn advance(&self, span: Duration) {
-        if let Self::Manual(micros) = self {
-            micros.fetch_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX), Ordering::AcqRel);
+        if let Self::Manual(clock) = self {
+            let span = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+            clock.steady.fetch_add(span, Ordering::AcqRel);
+            clock.wall.fetch_add(span, Ordering::AcqRel);
         }
     }
+
+    /// Sets a manual wall clock, as somebody might set the system's: no time passes.
+    pub fn set(&self, wall: Timestamp) {
+        if let Self::Manual(clock) = self {
+            clock.wall.store(wall.0, Ordering::Release);
+        }
+    }
+
+    /// Starts the machine of manual clocks anew: its wall clock goes on, whatever else it counted is gone.
+    pub fn reboot(&self) {
+        if let Self::Manual(clock) = self {
+            clock.boot.store(next_boot(), Ordering::Release);
+            clock.steady.store(0, Ordering::Release);
+        }
+    }
+}
+
+impl ManualClock {
+    fn steady(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.steady.load(Ordering::Acquire)).unwrap_or(0))
+    }
+}
+
+fn next_boot() -> u64 {
+    BOOTS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The operating system's random generator.
@@ -224,5 +296,26 @@ mod tests {
         clock.advance(Duration::from_secs(5));
         assert_eq!(clock.now(), Timestamp::from_seconds(105));
         assert_eq!(clock.now().since(Timestamp::from_seconds(200)), Duration::ZERO);
+    }
+
+    #[test]
+    fn setting_a_manual_clock_lets_no_time_pass() {
+        let clock = Clock::manual(Timestamp::from_seconds(100));
+        let (before, boot) = (clock.monotonic(), clock.boot().unwrap());
+        clock.set(Timestamp::from_seconds(7));
+        assert_eq!((clock.now(), clock.monotonic()), (Timestamp::from_seconds(7), before));
+        clock.clone().advance(Duration::from_secs(3));
+        assert_eq!(clock.boot(), Some(Boot { since: boot.since + Duration::from_secs(3), ..boot }));
+        clock.reboot();
+        assert_eq!(clock.now(), Timestamp::from_seconds(10));
+        assert_ne!(clock.boot().unwrap().id, boot.id);
+        assert_ne!(Clock::manual(Timestamp(0)).boot().unwrap().id, clock.boot().unwrap().id);
+    }
+
+    #[test]
+    fn the_machine_tells_since_when_it_runs() {
+        let (one, other) = (Clock::system().boot().unwrap(), Clock::system().boot().unwrap());
+        assert_eq!(one.id, other.id);
+        assert!(one.since > Duration::ZERO && one.since <= other.since);
     }
 }

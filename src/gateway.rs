@@ -143,8 +143,7 @@ impl Gateway {
             plane: Plane::Internal,
             source: None,
             user_agent: String::new(),
-            now: clock.now(),
-            horizon: self.app.store.figures().horizon(),
+            time: self.app.store.time().read(),
             arrived: (clock.monotonic(), clock),
             region: Arc::clone(&self.region),
         });
@@ -167,12 +166,15 @@ impl Gateway {
 
     /// Writes what the past minute's floods of strangers came to and forgets what is of no more use. Cron calls it.
     pub async fn sweep(&self) -> Result<()> {
-        let clock = &self.app.env.clock;
+        let time = self.app.store.time();
+        time.watch();
+        let time = time.read();
         self.app.store.tend();
-        self.throttle.forget(clock.monotonic());
-        self.replays.forget(clock.now());
-        for suppressed in self.strangers.finished(clock.now()) {
-            let draft = self.stranger_draft(Plane::Internal, suppressed.minute, suppressed.source);
+        self.throttle.forget(self.app.env.clock.monotonic());
+        self.replays.forget(time.confirmed);
+        for suppressed in self.strangers.finished(time.now()) {
+            let time = (suppressed.minute, time.offset);
+            let draft = self.stranger_draft(Plane::Internal, time, suppressed.source);
             self.record_suppressed(draft, suppressed.calls, Error::SignatureMismatch).await?;
         }
         Ok(())
@@ -183,7 +185,8 @@ impl Gateway {
         if calls == 0 {
             return Ok(());
         }
-        let draft = self.stranger_draft(Plane::Internal, self.app.env.clock.now(), None);
+        let time = self.app.store.time().read();
+        let draft = self.stranger_draft(Plane::Internal, (time.now(), time.offset), None);
         self.record_suppressed(draft, calls, Error::Unavailable("the cipher machine was locked")).await
     }
 
@@ -205,8 +208,7 @@ impl Gateway {
             plane: request.plane,
             source: request.source,
             user_agent: first_characters(&request.user_agent, 128).to_owned(),
-            now: clock.now(),
-            horizon: self.app.store.figures().horizon(),
+            time: self.app.store.time().read(),
             arrived: (clock.monotonic(), clock),
             region: Arc::clone(&self.region),
         })
@@ -320,7 +322,7 @@ impl Gateway {
         let Some(_place) = self.strangers.enter() else {
             return Error::Unavailable("too many calls that cannot be authenticated; retry in a moment");
         };
-        if !self.strangers.records(arrival.source, arrival.now) {
+        if !self.strangers.records(arrival.source, arrival.time.now()) {
             return refusal.error;
         }
         let (since, clock) = &arrival.arrived;
@@ -331,7 +333,7 @@ impl Gateway {
             user_agent: arrival.user_agent,
             request_id: arrival.id,
             duration: clock.monotonic().saturating_sub(*since),
-            ..self.stranger_draft(arrival.plane, arrival.now, arrival.source)
+            ..self.stranger_draft(arrival.plane, (arrival.time.now(), arrival.time.offset), arrival.source)
         };
         let failure = Some(refusal.error.clone());
         let entry = Box::new(Entry::of_record(draft, failure));
@@ -342,10 +344,16 @@ impl Gateway {
         recorded.err().unwrap_or(refusal.error)
     }
 
-    /// A record of somebody who is not known.
-    fn stranger_draft(&self, plane: Plane, time: Timestamp, source: Option<IpAddr>) -> Draft {
+    /// A record of somebody who is not known, with the appliance's time and how far that is ahead of the wall clock.
+    fn stranger_draft(
+        &self,
+        plane: Plane,
+        (time, demo_offset): (Timestamp, Duration),
+        source: Option<IpAddr>,
+    ) -> Draft {
         Draft {
             time,
+            demo_offset,
             event_name: "suppressedCalls",
             event_type: plane.event_type(),
             event_source: plane.event_source(),
@@ -363,6 +371,7 @@ impl Gateway {
             user_agent: String::new(),
             request_id: String::new(),
             suppressed: None,
+            rehearsal: false,
             duration: Duration::ZERO,
         }
     }

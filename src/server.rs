@@ -98,9 +98,9 @@ pub fn is_initialised(config: &Config) -> Result<bool> {
     }
 }
 
-/// Makes a new appliance in the data directory. Interrupted at any moment, it starts over at the next try: nothing of
+/// Makes a new appliance in the data directory; the time of a demo can be moved ahead, and it stays one. Interrupted at any moment, it starts over at the next try: nothing of
 /// it was promised to anybody yet.
-pub async fn initialise(config: &Config, env: &Env) -> Result<()> {
+pub async fn initialise(config: &Config, env: &Env, demo: bool) -> Result<()> {
     let data = &config.data;
     if is_initialised(config)? {
         return Err(Error::internal(format!("{} holds an appliance already", data.display())));
@@ -118,7 +118,7 @@ pub async fn initialise(config: &Config, env: &Env) -> Result<()> {
     let machine = Machine::initialise(&directories(config), Arc::clone(&env.entropy), options(config)?);
     let machine = machine.map(Arc::new).map_err(Error::internal)?;
     http::initialise_tls(&data.join("tls"), env.clock.now())?;
-    Store::create(data, &machine, &*env.entropy)?;
+    Store::create(data, &machine, &*env.entropy, demo)?;
     let core = Core::start(config, env, machine, lock, Arc::default())?;
     let first = core.gateway.submit(InitialiseAppliance {}).await;
     let _lock = core.stop();
@@ -174,7 +174,7 @@ impl Core {
         lock: DirectoryLock,
         calls: Arc<Calls>,
     ) -> Result<Self> {
-        let (store, writer) = Store::open(&config.data, &machine, audit::heads(config)?, &config.store, env)?;
+        let (store, writer) = Store::open(config, &machine, audit::heads(config)?, env)?;
         let keepers = Arbiter::new();
         let specs = catalog::ROWS.iter().map(|row| row.spec).collect();
         let app = App::new(config.clone(), specs, env.clone(), machine, store.clone(), &keepers.handle());
@@ -271,6 +271,7 @@ impl Server {
         let refused = self.door.open(Arc::clone(&core.gateway));
         core.gateway.record_locked(refused).await?;
         audit::begin(&self.config, &core.gateway).await?;
+        core.store.time().watch();
         let scheduler = Arc::clone(&core.gateway);
         let cron = Arbiter::new();
         Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));

@@ -138,7 +138,7 @@ fn rotate(data: &Path) -> Result<(), String> {
         let gateway = server.gateway().ok_or("the service is locked")?;
         for _ in 1..VERSIONS {
             env.clock.advance(WEEK);
-            let due = gateway.app().store.due(env.clock.now(), KEYS as usize).map_err(failed)?;
+            let due = gateway.app().store.due(env.clock.now(), None, KEYS as usize).map_err(failed)?;
             for group in due.chunks(ROTATIONS) {
                 let rotations: Vec<_> = group
                     .iter()

@@ -13,7 +13,9 @@ use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, KeyId, VersionId};
 use crate::model::alias::{Alias, AliasName, KeyRef};
+use crate::model::attempt::{Attempt, Outcome};
 use crate::model::audit::Draft;
+use crate::model::confirmed::Reading;
 use crate::model::key::Key;
 use crate::model::owner::ServiceRef;
 use crate::model::principal::{Plane, Principal};
@@ -69,8 +71,10 @@ pub struct Call {
     pub source: Option<IpAddr>,
     /// What the client calls itself.
     pub user_agent: String,
-    /// Business time, read once.
+    /// The appliance's time, read once: what records, dates and due jobs go by.
     pub now: Timestamp,
+    /// The wall clock, read at the same time.
+    pub wall: Timestamp,
     /// The region of the appliance.
     pub region: Arc<str>,
     /// Fields that every operation understands.
@@ -79,10 +83,11 @@ pub struct Call {
     pub token: Option<(TokenKey, [u8; 32])>,
     /// Arrival on the monotonic clock, and that clock.
     pub arrived: (Duration, Clock),
-    horizon: Timestamp,
+    time: Reading,
     touched: RefCell<Touched>,
     used: Cell<UsedVersions>,
     resource: RefCell<Resource>,
+    attempts: RefCell<Vec<Attempt>>,
     eop: EopTrace,
     place: RefCell<Option<Place>>,
     recorded: Cell<bool>,
@@ -144,10 +149,8 @@ pub struct Arrival {
     pub source: Option<IpAddr>,
     /// See [`Call::user_agent`].
     pub user_agent: String,
-    /// See [`Call::now`].
-    pub now: Timestamp,
-    /// The latest moment in the audit trail, see [`Call::horizon`].
-    pub horizon: Timestamp,
+    /// All clocks, read once.
+    pub time: Reading,
     /// See [`Call::arrived`].
     pub arrived: (Duration, Clock),
     /// See [`Call::region`].
@@ -170,26 +173,37 @@ impl Call {
             principal,
             source: arrival.source,
             user_agent: arrival.user_agent,
-            now: arrival.now,
+            now: arrival.time.now(),
+            wall: arrival.time.wall,
             region: arrival.region,
             common: Common::default(),
             token: None,
             arrived: arrival.arrived,
-            horizon: arrival.horizon.max(arrival.now),
+            time: arrival.time,
             touched: RefCell::default(),
             used: Cell::default(),
             resource: RefCell::default(),
+            attempts: RefCell::default(),
             eop,
             place: RefCell::new(Some(place)),
             recorded: Cell::new(false),
         }
     }
 
-    /// The latest moment that the appliance had recorded in its audit trail when the call arrived, and never before
-    /// [`Call::now`]: what has run out by it stays unusable although the clock is turned back. A clock that once ran far
-    /// ahead keeps it there until the time has come.
+    /// The later of [`Call::now`] and the confirmed clock: what has run out by it cannot be used, although the wall clock may
+    /// have been turned back. A wall clock that runs ahead takes it there for as long as it does.
     pub fn horizon(&self) -> Timestamp {
-        self.horizon
+        self.time.horizon()
+    }
+
+    /// What has run out by this moment may be destroyed, never after [`Call::now`]; nothing while the wall clock is not trusted.
+    pub fn settled(&self) -> Option<Timestamp> {
+        self.time.settled()
+    }
+
+    /// All clocks, as they were when the call arrived.
+    pub fn time(&self) -> Reading {
+        self.time
     }
 
     /// The tenant that the call is for. The appliance's own calls name theirs by their targets.
@@ -287,6 +301,15 @@ impl Call {
         }
     }
 
+    /// Notes that a key is disabled, pending deletion or in rehearsal. A call makes one attempt on a key, however often it
+    /// names it.
+    pub fn attempt(&self, attempt: Attempt) {
+        let mut attempts = self.attempts.borrow_mut();
+        if attempts.iter().all(|noted| noted.key != attempt.key) {
+            attempts.push(attempt);
+        }
+    }
+
     /// Commits a create operation: its changes, its audit record and, if the caller sent a `clientToken`, its result.
     pub async fn create<T: Serialize>(&self, store: &Store, mut changes: Changes, output: T) -> Result<T> {
         self.remember(&mut changes, &output)?;
@@ -343,8 +366,10 @@ impl Call {
     pub fn entry(&self, changes: Changes, failure: Option<Error>) -> Box<Entry> {
         let touched = self.touched.borrow();
         let (since, clock) = &self.arrived;
+        let attempts = self.attempts.borrow().clone();
         let draft = Draft {
             time: self.now,
+            demo_offset: self.time.offset,
             event_name: self.spec.name,
             event_type: self.plane.event_type(),
             event_source: self.plane.event_source(),
@@ -362,9 +387,10 @@ impl Call {
             user_agent: self.user_agent.clone(),
             request_id: self.id.clone(),
             suppressed: None,
+            rehearsal: attempts.iter().any(|attempt| attempt.outcome == Outcome::Rehearsed),
             duration: clock.monotonic().saturating_sub(*since),
         };
         let (uses, product) = (self.used.get(), self.product_use());
-        Box::new(Entry { draft, failure, changes, uses, product, eop: self.eop.clone() })
+        Box::new(Entry { draft, failure, changes, uses, product, attempts, eop: self.eop.clone() })
     }
 }

@@ -42,9 +42,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Start the service; on an empty data directory, initialise it first
-    Serve(Settings),
+    Serve(serve::ServeArguments),
     /// Initialise the data directory and exit
-    Init(Settings),
+    Init(serve::InitArguments),
     /// Open the cipher machine of a service that waits for its passphrase
     Unlock(custody::UnlockArguments),
     /// Choose how the cipher machine of a stopped service is opened at start
@@ -101,8 +101,8 @@ pub fn main() -> ExitCode {
     process::guard();
     let env = Env::system();
     let outcome = match Arguments::parse().command {
-        Command::Serve(settings) => serve::serve(&settings, env),
-        Command::Init(settings) => serve::init(&settings, env),
+        Command::Serve(arguments) => serve::serve(&arguments, env),
+        Command::Init(arguments) => serve::init(&arguments, env),
         Command::Unlock(arguments) => custody::unlock(arguments),
         Command::Custody(arguments) => custody::custody(arguments, &env),
         Command::Zeroise(arguments) => custody::zeroise(&arguments, &env),

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use actix::System;
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -10,13 +11,34 @@ use super::{Outcome, Settings, explain, notify, process};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::ops::clock::ConfirmClock;
 use crate::server::{self, ReadyLine, Server};
 
+/// How `yaoku init` is called.
+#[derive(Args)]
+pub struct InitArguments {
+    /// Make an instance for shows and lessons, whose time can be moved ahead; it stays one
+    #[arg(long)]
+    demo: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How `yaoku serve` is called.
+#[derive(Args)]
+pub struct ServeArguments {
+    /// Say that the wall clock of this machine is right, after it was in doubt
+    #[arg(long)]
+    confirm_clock: bool,
+    #[command(flatten)]
+    init: InitArguments,
+}
+
 /// Initialises the data directory.
-pub fn init(settings: &Settings, env: Env) -> Outcome {
-    let config = settings.load()?;
+pub fn init(arguments: &InitArguments, env: Env) -> Outcome {
+    let config = arguments.settings.load()?;
     start_log(&config)?;
-    System::new().block_on(server::initialise(&config, &env)).map_err(explain)?;
+    System::new().block_on(server::initialise(&config, &env, arguments.demo)).map_err(explain)?;
     super::print(&format!(
         "initialised {}\nthe first credentials are in {}\n",
         config.data.display(),
@@ -26,8 +48,8 @@ pub fn init(settings: &Settings, env: Env) -> Outcome {
 }
 
 /// Serves until SIGTERM or SIGINT; a second signal ends at once. Fails at the end if a self-test of the cipher machine failed.
-pub fn serve(settings: &Settings, env: Env) -> Outcome {
-    let config = settings.load()?;
+pub fn serve(arguments: &ServeArguments, env: Env) -> Outcome {
+    let config = arguments.init.settings.load()?;
     start_log(&config)?;
     match process::lock_memory() {
         Ok(true) => {}
@@ -40,13 +62,14 @@ pub fn serve(settings: &Settings, env: Env) -> Outcome {
     if let Err(error) = process::raise_files() {
         tracing::warn!(event = "files", %error, "the limit of open files stays as it is");
     }
-    System::new().block_on(run(&config, &env)).map_err(explain)?;
+    System::new().block_on(run(&config, &env, arguments)).map_err(explain)?;
     Ok(())
 }
 
-async fn run(config: &Config, env: &Env) -> Result<()> {
+async fn run(config: &Config, env: &Env, arguments: &ServeArguments) -> Result<()> {
+    let demo = arguments.init.demo;
     if !server::is_initialised(config)? {
-        server::initialise(config, env).await?;
+        server::initialise(config, env, demo).await?;
         tracing::info!(event = "initialised", data = %config.data.display(), "a new appliance");
     }
     // Before anybody is told that the service is there: whoever reads the ready line may stop it at once.
@@ -66,6 +89,10 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
             server.stop().await;
             return Ok(());
         }
+    }
+    if let Err(error) = prepare(&server, arguments).await {
+        server.stop().await;
+        return Err(error);
     }
     if let Some(test) = server.failed_self_test() {
         announce(&ReadyLine { event: "error".into(), ..server.ready.clone() })?;
@@ -97,6 +124,21 @@ async fn run(config: &Config, env: &Env) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// Does what the arguments ask of a service that has just started.
+async fn prepare(server: &Server, arguments: &ServeArguments) -> Result<()> {
+    let Some(gateway) = server.gateway() else { return Ok(()) };
+    if arguments.init.demo && gateway.app().store.time().demo_offset().is_none() {
+        return Err(Error::internal(
+            "this instance was not made as a demo and stays what it is; leave out --demo",
+        ));
+    }
+    if arguments.confirm_clock {
+        let clock = gateway.submit(ConfirmClock {}).await?;
+        tracing::info!(event = "clock", time = clock.confirmed_time, "the wall clock is confirmed");
+    }
+    Ok(())
 }
 
 /// Prints one JSON line for whoever started the service, and tells systemd. A closed standard output is no reason not to serve.

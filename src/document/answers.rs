@@ -76,7 +76,7 @@ pub fn codes(plane: Plane) -> Value {
     let mut codes = BTreeMap::new();
     let mut errors = always(plane);
     errors.extend([Error::OperationNotFound, Error::MethodNotAllowed("POST")]);
-    for row in super::rows(plane) {
+    for row in super::rows(plane, true) {
         errors.extend(of_fields(row, &super::requests::fields(row, plane)));
         errors.extend(row.refusals.iter().cloned());
     }

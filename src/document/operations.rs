@@ -87,6 +87,9 @@ fn common(row: &Row, id: &str, deprecated: bool, responses: &Value) -> Map<Strin
     if spec.audience == Audience::Administrator {
         set("x-administrators-only", true.into());
     }
+    if spec.reach.is_demo_only() {
+        set("x-demo-instances-only", true.into());
+    }
     if deprecated {
         set("deprecated", true.into());
     }

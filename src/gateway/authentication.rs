@@ -17,7 +17,7 @@ use crate::model::credential::{Credential, CredentialStatus, Holder};
 use crate::model::principal::{Plane, Principal};
 use crate::model::signature::{
     EopAuthorization, EopZone, access_point_date, access_point_message, eop_canonical_query, eop_date,
-    eop_mac_chain, eop_string_to_sign, in_window, parse_query,
+    eop_mac_chain, eop_string_to_sign, in_window, oldest_minute, parse_query,
 };
 use crate::store::EopTrace;
 
@@ -49,6 +49,9 @@ impl Gateway {
 
     async fn prove(&self, request: &Request, arrival: &Arrival, known: &mut Refusal) -> Result<Box<Proven>> {
         let row = route(request)?;
+        if row.spec.reach.is_demo_only() && self.app.store.time().demo_offset().is_none() {
+            return Err(Error::OperationNotFound);
+        }
         known.row = Some(row);
         let body = request.body.as_ref().map_err(Error::clone)?;
         match request.plane {
@@ -115,7 +118,8 @@ impl Gateway {
             .eop_zones(credential.id)
             .into_iter()
             .filter_map(|zone| eop_date(date, zone).map(|at| (zone, at)))
-            .find(|(_, at)| in_window(*at, arrival.now))
+            .find(|(_, at)| in_window(*at, arrival.time.wall))
+            .filter(|(_, at)| at.minute() >= oldest_minute(arrival.time.confirmed))
             .ok_or(Error::TimeSkewed)?;
         let signed =
             authorization.headers.iter().map(|name| Some((name.as_str(), header(&request.headers, name)?)));
@@ -135,7 +139,7 @@ impl Gateway {
         }
         check_enabled(&credential)?;
         let id = header(&request.headers, "ctyun-eop-request-id").ok_or(Error::SignatureMismatch)?;
-        let replay = self.replays.accept(credential.id, id, at, arrival.now)?;
+        let replay = self.replays.accept(credential.id, id, at, arrival.time.confirmed)?;
         let pin = self.app.config.openapi.date_zone == DateZone::Auto;
         let zone = (pin && self.replays.pin(credential.id, zone)).then_some((credential.id, zone as u8));
         Ok((credential, EopTrace { replay: Some(replay), zone }))
@@ -163,7 +167,7 @@ impl Gateway {
         let credential = self.credential(access_key, Plane::AccessPoint, known)?;
         let date = header(&request.headers, "requestdate").ok_or(Error::TimeSkewed)?;
         let at = access_point_date(date).ok_or(Error::TimeSkewed)?;
-        if !in_window(at, arrival.now) {
+        if !in_window(at, arrival.time.wall) {
             return Err(Error::TimeSkewed);
         }
         let values = fields.signed_values(access_key)?;

@@ -89,7 +89,8 @@ impl Calls {
         let mut operations = Vec::new();
         for (row, planes) in rows.zip(&self.lines) {
             for (plane, line) in PLANES.into_iter().zip(planes) {
-                let offered = row.is_some_and(|row| row.spec.reach.contains(plane));
+                let offered =
+                    row.is_some_and(|row| row.spec.reach.contains(plane) && !row.spec.reach.is_demo_only());
                 if offered || line.latency.count() > 0 {
                     operations.push(self.operation(row.map_or(UNKNOWN, |row| row.spec.name), plane, line));
                 }

@@ -97,6 +97,11 @@ impl Door {
         self.gateway.get()
     }
 
+    /// Whether the instance was made as a demo, once that is known.
+    pub fn is_demo(&self) -> bool {
+        self.gateway.get().is_some_and(|gateway| gateway.app().store.time().demo_offset().is_some())
+    }
+
     /// How many calls were refused since the door was shut.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Acquire)

@@ -56,6 +56,7 @@ impl Collector for Scrape {
         page.appliance(door)?;
         if let Some(gateway) = door.gateway() {
             page.gateway(gateway)?;
+            page.clock(gateway.app())?;
             page.store(gateway.app())?;
             page.keepers(gateway.app())?;
         }
@@ -133,6 +134,14 @@ impl Page<'_> {
         self.gauge("yaoku_replay_ids", help, gateway.replays.count() as u64)
     }
 
+    fn clock(&mut self, app: &App) -> fmt::Result {
+        let time = app.store.time().read();
+        let help = "Whether the wall clock is trusted; while it is 0, nothing is destroyed.";
+        self.gauge("yaoku_clock_trusted", help, u64::from(time.doubt().is_none()))?;
+        let help = "Seconds that the time of a demo is ahead of the wall clock.";
+        self.gauge("yaoku_demo_offset_seconds", help, time.offset.as_secs())
+    }
+
     fn store(&mut self, app: &App) -> fmt::Result {
         let (store, figures) = (&app.store, app.store.figures());
         let (sum, count, buckets) = scaled(figures.times(), NANOSECONDS);
@@ -144,6 +153,10 @@ impl Page<'_> {
         let (taken, most) = store.places();
         self.gauge("yaoku_writer_places", "Calls that hold a place in the writer's queue.", taken as u64)?;
         self.gauge("yaoku_writer_places_max", "Places in the writer's queue.", most as u64)?;
+        let help = "Events since start, by what they tell of.";
+        self.counters("yaoku_events", help, "kind", figures.events())?;
+        let help = "Calls since start that found a key disabled, pending deletion or in rehearsal, by how they ended.";
+        self.counters("yaoku_key_attempts", help, "outcome", figures.attempts())?;
         let help = "Audit records of this installation, from the first one on.";
         self.counter("yaoku_audit_records", help, figures.sequence())?;
         let states = [Condition::Healthy, Condition::Reduced, Condition::Failed].map(|condition| {
@@ -203,6 +216,20 @@ impl Page<'_> {
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         ConstCounter::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
+    }
+
+    fn counters<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (&'a str, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (text, value) in values {
+            ConstCounter::new(value).encode(family.encode_family(&[(label, text)])?)?;
+        }
+        Ok(())
     }
 
     fn histogram(

@@ -11,10 +11,10 @@ use sha2::Sha256;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
-use crate::model::signature::{EopZone, WINDOW_SECONDS};
+use crate::model::signature::{EopZone, oldest_minute};
 use crate::store::EopMemory;
 
-/// Fingerprints kept at most: half an hour at 500 calls a second.
+/// Fingerprints kept at most: three quarters of an hour at 350 calls a second.
 const FINGERPRINTS_MAX: usize = 1_000_000;
 
 /// The replay set and the pinned zones.
@@ -53,13 +53,13 @@ impl Replays {
     }
 
     /// Accepts a request id that is new within the window. `at` is the signed date: it decides how long the id must be
-    /// remembered.
+    /// remembered, by the confirmed clock.
     pub fn accept(
         &self,
         access_key: AccessKeyId,
         id: &str,
         at: Timestamp,
-        now: Timestamp,
+        confirmed: Timestamp,
     ) -> Result<(i64, [u8; 16])> {
         if id.is_empty() || id.len() > 128 {
             return Err(Error::invalid("ctyun-eop-request-id", "must have 1 to 128 characters"));
@@ -71,10 +71,12 @@ impl Replays {
             return Err(Error::Replayed);
         }
         if seen.count >= FINGERPRINTS_MAX {
-            seen.forget(now);
+            seen.forget(confirmed);
         }
         if seen.count >= FINGERPRINTS_MAX {
-            return Err(Error::Unavailable("too many requests within half an hour; retry later"));
+            return Err(Error::Unavailable(
+                "too many requests within three quarters of an hour; retry later",
+            ));
         }
         seen.minutes.entry(minute).or_default().insert(fingerprint);
         seen.count += 1;
@@ -97,9 +99,9 @@ impl Replays {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
-    /// Forgets ids whose date is out of every window.
-    pub fn forget(&self, now: Timestamp) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).forget(now);
+    /// Forgets ids whose date is so old that it is refused, although the wall clock may be turned back.
+    pub fn forget(&self, confirmed: Timestamp) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).forget(confirmed);
     }
 
     /// The zone that an access key is pinned to.
@@ -123,9 +125,8 @@ impl Replays {
 }
 
 impl Seen {
-    fn forget(&mut self, now: Timestamp) {
-        let oldest = now.minute() - WINDOW_SECONDS / 60 - 1;
-        self.minutes = self.minutes.split_off(&oldest);
+    fn forget(&mut self, confirmed: Timestamp) {
+        self.minutes = self.minutes.split_off(&oldest_minute(confirmed));
         self.count = self.minutes.values().map(HashSet::len).sum();
     }
 }

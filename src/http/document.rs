@@ -7,7 +7,6 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
-use crate::config::OpenApi;
 use crate::document;
 use crate::gateway::Door;
 use crate::model::principal::Plane;
@@ -20,26 +19,31 @@ const STYLE: &str = include_str!("docs.css");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-/// The documents of both planes, once they are made.
+/// The documents of both planes, once they are made. A demo has another one on OpenAPI; nobody knows that it is one before its
+/// cipher machine is unlocked.
 #[derive(Default)]
 pub struct Documents {
     openapi: OnceLock<Bytes>,
+    demo: OnceLock<Bytes>,
     access_point: OnceLock<Bytes>,
 }
 
 impl Documents {
-    fn of(&self, plane: Plane, settings: &OpenApi) -> Bytes {
-        let made = match plane {
-            Plane::AccessPoint => &self.access_point,
-            Plane::OpenApi | Plane::Internal => &self.openapi,
+    fn of(&self, plane: Plane, door: &Door) -> Bytes {
+        let demo = door.is_demo();
+        let made = match (plane, demo) {
+            (Plane::AccessPoint, _) => &self.access_point,
+            (Plane::OpenApi | Plane::Internal, false) => &self.openapi,
+            (Plane::OpenApi | Plane::Internal, true) => &self.demo,
         };
-        made.get_or_init(|| Bytes::from(document::of(plane, settings).to_string())).clone()
+        let make = || Bytes::from(document::of(plane, &door.config().openapi, demo).to_string());
+        made.get_or_init(make).clone()
     }
 }
 
 /// The document of the listener's plane.
 pub async fn document(plane: Data<Plane>, door: Data<Door>, documents: Data<Documents>) -> HttpResponse {
-    let body = documents.of(**plane, &door.config().openapi);
+    let body = documents.of(**plane, &door);
     answer("application/json").body(body)
 }
 

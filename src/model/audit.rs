@@ -25,8 +25,10 @@ pub const GENESIS: Hash = [0; 32];
 /// or response body.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// When the call came.
+    /// When the call came, by the appliance's time.
     pub time: Timestamp,
+    /// How far that time was ahead of the wall clock; nothing unless the instance is a demo.
+    pub demo_offset: Duration,
     /// The event of the operation, or what happened before one was known.
     pub event_name: &'static str,
     /// `API`, `CONSOLE` or `SYSTEM`.
@@ -61,6 +63,8 @@ pub struct Draft {
     pub request_id: String,
     /// How many calls the record stands for, when it stands for more than one.
     pub suppressed: Option<u64>,
+    /// Whether it used a key whose disabling is rehearsed.
+    pub rehearsal: bool,
     /// Time from the arrival of the call to the writing of the record.
     pub duration: Duration,
 }
@@ -73,6 +77,8 @@ pub struct Line<'a> {
     sequence: u64,
     event_id: Uuid,
     time: String,
+    /// Seconds that a demo is ahead of the wall clock; 0 on every other instance.
+    demo_offset: u64,
     event_name: &'a str,
     event_type: &'a str,
     event_source: &'a str,
@@ -102,6 +108,9 @@ pub struct Line<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     suppressed: Option<u64>,
+    /// The call used a key whose disabling is rehearsed; only there if it did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rehearsal: bool,
     http_status: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
     error_code: &'a str,
@@ -118,14 +127,17 @@ impl Draft {
         failure: Option<&Error>,
     ) {
         let wire = failure.map(Error::wire);
+        // A call that failed used no key.
+        let rehearsal = self.rehearsal && failure.is_none();
         let line = Line {
             sequence,
             event_id: event_id(installation, sequence),
             time: self.time.to_string(),
+            demo_offset: self.demo_offset.as_secs(),
             event_name: self.event_name,
             event_type: self.event_type,
             event_source: self.event_source,
-            event_level: level(wire.as_ref()),
+            event_level: if rehearsal { "WARNING" } else { level(wire.as_ref()) },
             account_id: self.account,
             region: &self.region,
             instance_id: self.instance,
@@ -140,6 +152,7 @@ impl Draft {
             user_agent: &self.user_agent,
             request_id: &self.request_id,
             suppressed: self.suppressed,
+            rehearsal,
             http_status: wire.as_ref().map_or(200, |wire| wire.status),
             error_code: wire.as_ref().map_or("", |wire| wire.code),
             duration_micros: u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
@@ -148,7 +161,7 @@ impl Draft {
     }
 }
 
-/// `NORMAL` success, `INCIDENT` a failed proof of identity or a fault of ours, `WARNING` every other refusal.
+/// `NORMAL` success outside of a rehearsal, `INCIDENT` a failed proof of identity or a fault of ours, `WARNING` every other refusal.
 fn level(wire: Option<&Wire>) -> &'static str {
     match wire.map(|wire| wire.status) {
         None => "NORMAL",
@@ -252,6 +265,7 @@ mod tests {
     fn a_record_cannot_inject_a_line() {
         let draft = Draft {
             time: Timestamp::from_seconds(0),
+            demo_offset: Duration::ZERO,
             event_name: "encrypt",
             event_type: "API",
             event_source: "AAP",
@@ -269,6 +283,7 @@ mod tests {
             user_agent: "a\r\n{\"sequence\":1}\u{1b}[2J".into(),
             request_id: "\n".into(),
             suppressed: None,
+            rehearsal: false,
             duration: Duration::from_micros(5),
         };
         let mut lines = Vec::new();

@@ -84,6 +84,20 @@ impl Occurrence {
         "ClockConfirmed",
     ];
 
+    /// `NORMAL`, `WARNING` where somebody may have to act, `INCIDENT` where somebody must.
+    pub fn level(&self) -> &'static str {
+        match self {
+            Self::KeyRotated { .. } | Self::ClockConfirmed => "NORMAL",
+            Self::MaterialExpiring { .. }
+            | Self::MaterialExpired
+            | Self::KeyExpiring { .. }
+            | Self::KeyDestroyed
+            | Self::UseRefused { .. }
+            | Self::UseRehearsed { .. } => "WARNING",
+            Self::ClockInDoubt => "INCIDENT",
+        }
+    }
+
     /// Its place among [`Self::NAMES`].
     pub fn number(&self) -> usize {
         match self {
@@ -116,9 +130,72 @@ impl Event {
         Self { id, account, instance, key: Some(key.id), time, what }
     }
 
+    /// What happened, in English and in Chinese, for people who see nothing else of it.
+    pub fn sentences(&self) -> (String, String) {
+        let key = self.key.map(|key| key.text()).unwrap_or_default();
+        match &self.what {
+            Occurrence::KeyRotated { version } => (
+                format!("Key {key} was rotated; its primary version is {version} now."),
+                format!("密钥 {key} 已轮转，主版本为 {version}。"),
+            ),
+            Occurrence::MaterialExpiring { at, days } => (
+                format!("The imported material of key {key} expires at {at}, {} from now.", within(*days)),
+                format!("密钥 {key} 的导入材料将于 {at} 过期，不足 {days} 天。"),
+            ),
+            Occurrence::MaterialExpired => (
+                format!(
+                    "The imported material of key {key} expired and was destroyed; import it again to use the key."
+                ),
+                format!("密钥 {key} 的导入材料已过期并销毁，重新导入后方可使用。"),
+            ),
+            Occurrence::KeyExpiring { at, days } => (
+                format!(
+                    "Key {key} will be destroyed at {at}, {} from now, unless its deletion is cancelled.",
+                    within(*days)
+                ),
+                format!("密钥 {key} 将于 {at} 销毁，不足 {days} 天，此前可取消删除。"),
+            ),
+            Occurrence::KeyDestroyed => (
+                format!("Key {key} was destroyed; nothing that it encrypted can be decrypted any more."),
+                format!("密钥 {key} 已销毁，其加密的数据无法再解密。"),
+            ),
+            Occurrence::UseRefused { by, state } => (
+                format!("{by} tried to use key {key} in the state {state} and was refused."),
+                format!("{by} 尝试使用状态为 {state} 的密钥 {key}，已被拒绝。"),
+            ),
+            Occurrence::UseRehearsed { by } => (
+                format!(
+                    "{by} used key {key}, whose disabling is rehearsed; disabling it would refuse such calls."
+                ),
+                format!("{by} 使用了正在演练禁用的密钥 {key}；禁用该密钥后，此类调用将被拒绝。"),
+            ),
+            Occurrence::ClockInDoubt => (
+                "The clock of the appliance cannot be trusted; nothing is destroyed until it can be.".into(),
+                "设备时钟不可信，恢复可信之前不会销毁任何内容。".into(),
+            ),
+            Occurrence::ClockConfirmed => (
+                "An administrator confirmed the clock of the appliance.".into(),
+                "管理员已确认设备时钟。".into(),
+            ),
+        }
+    }
+
+    /// All events, oldest first.
+    pub fn all() -> List {
+        List::all(Kind::Event)
+    }
+
     /// The events of one account, or the appliance's own; newest first.
     pub fn of_account(account: Option<AccountId>) -> List {
         List::of(Kind::Event, Kind::Account, account.as_ref().map_or([0; 16], |id| *id.as_bytes()).as_slice())
+    }
+}
+
+/// A number of days that is not over yet.
+fn within(days: u8) -> String {
+    match days {
+        1 => "less than a day".into(),
+        days => format!("less than {days} days"),
     }
 }
 
@@ -137,6 +214,10 @@ impl Record for Event {
 
     fn listings(&self) -> Vec<Listing> {
         let newest_first = Timestamp(self.time.0.saturating_neg());
-        vec![Listing::by_creation(Self::of_account(self.account), newest_first, self.id.as_bytes())]
+        let id = self.id.as_bytes();
+        vec![
+            Listing::by_creation(Self::of_account(self.account), newest_first, id),
+            Listing::by_creation(Self::all(), self.time, id),
+        ]
     }
 }

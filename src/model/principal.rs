@@ -1,6 +1,8 @@
 //! Who calls, over which plane, and what that allows before any resource is looked at (contract 2.3). Deny by default:
 //! what is not named here is refused.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, UserId};
@@ -49,6 +51,13 @@ impl Reach {
     pub const INTERNAL: Self = Self(4);
     /// OpenAPI and access points.
     pub const BOTH: Self = Self(1 | 2);
+    /// OpenAPI of an instance that was made as a demo; others do not have the operation.
+    pub const DEMO: Self = Self(1 | 8);
+
+    /// Whether only a demo has the operation.
+    pub fn is_demo_only(self) -> bool {
+        self == Self::DEMO
+    }
 
     /// Whether the plane is one of the set.
     pub fn contains(self, plane: Plane) -> bool {
@@ -110,6 +119,17 @@ pub struct Caller {
     pub name: String,
     /// The credential that signed.
     pub access_key: Option<AccessKeyId>,
+}
+
+impl fmt::Display for Caller {
+    /// Name, kind and access key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.name, self.kind)?;
+        if let Some(access_key) = &self.access_key {
+            write!(f, ", {access_key}")?;
+        }
+        f.write_str(")")
+    }
 }
 
 /// Whom an operation is for.

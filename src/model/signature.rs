@@ -19,6 +19,12 @@ pub fn in_window(signed: Timestamp, wall: Timestamp) -> bool {
     (signed.seconds() - wall.seconds()).abs() <= WINDOW_SECONDS
 }
 
+/// The first minute of signed dates whose request ids are remembered. An older date is refused: the wall clock was turned
+/// back, and nobody knows any more what was accepted then. With a trusted clock no date within the window is that old.
+pub fn oldest_minute(confirmed: Timestamp) -> i64 {
+    confirmed.minute() - 2 * WINDOW_SECONDS / 60 - 1
+}
+
 /// The parts of `Eop-Authorization: <ak> Headers=<list> Signature=<base64>`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EopAuthorization<'a> {

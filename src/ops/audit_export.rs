@@ -25,10 +25,11 @@ use crate::store::{Block, Trail};
 /// Text of one page, in bytes; the block that exceeds it is its last.
 const PAGE_BYTES: usize = 512 << 10;
 /// Columns of a table.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "sequence",
     "eventId",
     "time",
+    "demoOffset",
     "eventName",
     "eventType",
     "eventSource",
@@ -44,6 +45,7 @@ const COLUMNS: [&str; 18] = [
     "httpStatus",
     "errorCode",
     "durationMicros",
+    "rehearsal",
 ];
 
 /// The form of an export.

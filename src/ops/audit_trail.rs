@@ -48,7 +48,7 @@ impl SignAuditCheckpoint {
             Some((_, line)) => Ok(time_of(&line)),
             None => Ok(trail.tail_blocks()?.1),
         })?;
-        let now = app.env.clock.now();
+        let now = app.store.time().read().now();
         let interval = Duration::from_secs(app.config.audit.checkpoint_seconds);
         let old = since.is_none_or(|since| now < since || now.since(since) >= interval);
         Ok(old && Self::has_work(&app.store)?)
@@ -92,7 +92,7 @@ impl MoveAudit {
     pub fn is_due(app: &App, quiet: bool) -> Result<bool> {
         let (blocks, oldest) = app.store.trail(|trail| trail.tail_blocks())?;
         let most = app.config.audit.tail_blocks;
-        let earlier = oldest.is_some_and(|oldest| day(oldest) < day(app.env.clock.now()));
+        let earlier = oldest.is_some_and(|oldest| day(oldest) < day(app.store.time().read().now()));
         Ok(blocks > most.saturating_mul(TAIL_BUSY) || (quiet && (blocks > most || earlier)))
     }
 }
@@ -120,11 +120,12 @@ pub struct DeletedAudit {
     pub days: Vec<String>,
 }
 
-/// The days whose time is over, and the number of their last record.
+/// The days whose time is over, and the number of their last record; none while the clock is not trusted.
 fn expired(app: &App) -> Option<(Vec<String>, u64)> {
     let days = app.config.audit.retention_days;
     let kept = Duration::from_secs(days * DAY_SECONDS).as_micros();
-    let oldest = Timestamp(app.env.clock.now().0.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX)));
+    let settled = app.store.time().read().settled()?;
+    let oldest = Timestamp(settled.0.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX)));
     if days == 0 { None } else { app.store.audit_days_before(&day(oldest)) }
 }
 

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use super::key_metadata::{KeyMetadata, NamedKey};
+use super::key_metadata::{KeyDetails, KeyMetadata, NamedKey};
+use super::rehearsal::KeyAttempts;
 use crate::api::{Call, Page, Target};
 use crate::app::{App, Wrapping};
 use crate::env::Timestamp;
@@ -244,20 +245,21 @@ pub struct DescribeKey {
 }
 
 impl Operation for DescribeKey {
-    type Output = NamedKey;
+    type Output = KeyDetails;
     const REFUSALS: &'static [Error] = &[Error::DefaultKey];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
     }
 
-    async fn run(self, call: &Call, app: &App) -> Result<NamedKey> {
+    async fn run(self, call: &Call, app: &App) -> Result<KeyDetails> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         // A product learns of the keys that serve it, and of no others.
         if let Principal::Product { .. } = call.principal {
             app.check_caller(call, &key)?;
         }
-        NamedKey::of(&key, call, app)
+        let attempts = KeyAttempts::on(key.id, call, app)?;
+        Ok(KeyDetails { key: NamedKey::of(&key, call, app)?, attempts })
     }
 }
 

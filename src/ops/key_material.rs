@@ -5,13 +5,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
+use super::{CLOCK_IN_DOUBT, Operation};
 use crate::api::{Call, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::KeyId;
+use crate::ids::{EventId, KeyId};
 use crate::model::alias::KeyRef;
+use crate::model::event::{Event, Occurrence};
 use crate::model::key::Key;
+use crate::store::Changes;
 
 /// Destroys the key material that was imported. The key, its metadata and its binding to this material stay; nothing that was
 /// encrypted opens until the same material is imported again.
@@ -41,7 +43,7 @@ impl Operation for DeleteKeyMaterial {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<DeletedMaterial> {
-        let key = take_away(call, app, Key::delete_material).await?;
+        let key = take_away(call, app, Changes::default(), Key::delete_material).await?;
         Ok(DeletedMaterial { cmk_uuid: key.id, key_state: key.state_at(call.horizon()).wire_name().into() })
     }
 }
@@ -72,13 +74,20 @@ impl Operation for ExpireKeyMaterial {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<ExpiredMaterial> {
-        let now = call.horizon();
-        let expire = move |key: &mut Key| match key.expire(now)? {
+        let settled = call.settled().ok_or(CLOCK_IN_DOUBT)?;
+        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        let (expires, mut changes) = (key.import.expires, Changes::default());
+        if expires.is_some_and(|at| at <= settled) {
+            let id = EventId::from_random(app.random()?);
+            changes.event(&Event::about(&key, id, call.now, Occurrence::MaterialExpired))?;
+        }
+        // What is told must be what happens: another import in between asks for another look.
+        let expire = move |key: &mut Key| match key.import.expires == expires && key.expire(settled)? {
             true => Ok(()),
             false => Err(Error::TransitionNotAllowed),
         };
-        let key = take_away(call, app, expire).await?;
-        Ok(ExpiredMaterial { cmk_uuid: key.id, key_state: key.state_at(now).wire_name().into() })
+        let key = take_away(call, app, changes, expire).await?;
+        Ok(ExpiredMaterial { cmk_uuid: key.id, key_state: key.state_at(call.horizon()).wire_name().into() })
     }
 }
 
@@ -86,11 +95,12 @@ impl Operation for ExpireKeyMaterial {
 async fn take_away(
     call: &Call,
     app: &App,
+    beside: Changes,
     edit: impl FnOnce(&mut Key) -> Result<()> + Send + 'static,
 ) -> Result<Arc<Key>> {
     let id = call.key()?;
     let before = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
-    let after = app.keys.change(call, &id, edit).await?.ok_or(Error::KeyNotFound)?;
+    let after = app.keys.change_with(call, &id, beside, edit).await?.ok_or(Error::KeyNotFound)?;
     wipe(&before, &after, app);
     Ok(after)
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rehearsal::KeyAttempts;
 use crate::api::{Call, Moment};
 use crate::app::App;
 use crate::error::Result;
@@ -47,6 +48,8 @@ pub struct KeyMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["2027-01-01T00:00:00Z"]))]
     pub material_expire_time: Option<String>,
+    /// Whether its disabling is rehearsed: uses go through, and are marked.
+    pub rehearsal: bool,
     #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub deletion_protection: String,
     /// Why it is protected; only of a protected key.
@@ -107,6 +110,19 @@ pub struct NamedKey {
     pub aliases: Vec<AliasName>,
 }
 
+/// Everything about a key.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyDetails {
+    /// The key and its aliases.
+    #[serde(flatten)]
+    pub key: NamedKey,
+    /// Who tried to use it while it was disabled or pending deletion, and who used it in a rehearsal; the latest first, at most
+    /// 100, absent while there is nobody. Shown to people, not to applications.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<KeyAttempts>,
+}
+
 impl KeyMetadata {
     /// Describes a key.
     pub fn of(key: &Key, call: &Call) -> Self {
@@ -137,6 +153,7 @@ impl KeyMetadata {
             last_rotation_date: key.rotated.map(|at| at.to_string()),
             delete_date,
             material_expire_time,
+            rehearsal: key.rehearsal,
             deletion_protection: if key.protection.is_some() { "Enabled" } else { "Disabled" }.into(),
             deletion_protection_description: key.protection.as_ref().map(|why| why.to_string()),
             project_id: key.project.to_string(),

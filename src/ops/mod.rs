@@ -9,8 +9,10 @@ pub mod asymmetric;
 pub mod audit;
 pub mod audit_export;
 pub mod audit_trail;
+pub mod clock;
 pub mod credential;
 pub mod data_key;
+pub mod event;
 pub mod export;
 pub mod import;
 pub mod integrity;
@@ -21,6 +23,7 @@ pub mod product;
 pub mod product_credential;
 pub mod random;
 pub mod re_encrypt;
+pub mod rehearsal;
 pub mod resource;
 pub mod rotation;
 pub mod symmetric;
@@ -43,6 +46,10 @@ use crate::error::{Error, Result};
 
 /// Usual length of a result.
 const OUTPUT_BYTES: usize = 512;
+/// Why nothing is destroyed for good at the moment.
+const CLOCK_IN_DOUBT: Error = Error::Unavailable(
+    "the clock of the service is in doubt, so that nothing is destroyed; see describeSystem",
+);
 /// What refuses every operation that works with a key.
 const KEY_IN_USE: &[Error] = &[
     Error::DefaultKey,

@@ -9,10 +9,12 @@ use super::key_metadata::RotationPolicy;
 use crate::api::{Call, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::{KeyId, VersionId};
+use crate::ids::{EventId, KeyId, VersionId};
 use crate::model::alias::KeyRef;
+use crate::model::event::{Event, Occurrence};
 use crate::model::key::Key;
 use crate::model::rotation::RotationPeriod;
+use crate::store::Changes;
 
 /// Decides whether a symmetric key gets a new primary version every so often. Versions that it has stay for decryption. The
 /// first one is due one period from now; repeating the policy that the key has moves no date.
@@ -100,7 +102,10 @@ impl Operation for RotateDueKey {
         let (version, _held) = generate(&key, call, app).await?;
         let key_version_id = version.id;
         let rotate = move |key: &mut Key| key.rotate(version, now);
-        app.keys.change(call, &id, rotate).await?.ok_or(Error::KeyNotFound)?;
+        let rotated = Occurrence::KeyRotated { version: key_version_id };
+        let mut changes = Changes::default();
+        changes.event(&Event::about(&key, EventId::from_random(app.random()?), now, rotated))?;
+        app.keys.change_with(call, &id, changes, rotate).await?.ok_or(Error::KeyNotFound)?;
         Ok(RotatedKey { cmk_uuid: id, key_version_id })
     }
 }

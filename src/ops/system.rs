@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
+use super::clock::ClockView;
 use super::wrapping_key::{self, Roll};
 use crate::api::Call;
 use crate::app::App;
@@ -25,6 +26,9 @@ pub struct SystemView {
     pub region: String,
     /// The appliance's time.
     pub time: String,
+    /// The clocks that it goes by.
+    #[serde(flatten)]
+    pub clock: ClockView,
     /// State of the cipher machine. Whoever is asked in another state than `Operational` is the door.
     pub machine_state: String,
     /// When the cipher machine last passed its self-tests.
@@ -57,8 +61,9 @@ impl Operation for DescribeSystem {
             version: env!("CARGO_PKG_VERSION").into(),
             region: call.region.to_string(),
             time: call.now.to_string(),
+            clock: ClockView::of(&call.time(), app),
             machine_state: format!("{:?}", device.state()),
-            self_test_time: app.self_tested().to_string(),
+            self_test_time: app.self_tested().after(call.time().offset).to_string(),
             partitions: device.partitions(),
             store_healthy: app.store.is_healthy(),
             store_state: format!("{:?}", app.store.condition()),
@@ -95,14 +100,14 @@ pub struct SelfTestView {
 impl Operation for RunSelfTest {
     type Output = SelfTestView;
 
-    async fn run(self, _: &Call, app: &App) -> Result<SelfTestView> {
+    async fn run(self, call: &Call, app: &App) -> Result<SelfTestView> {
         let since = app.env.clock.monotonic();
         let tests = app.self_test().await?;
         let duration = app.env.clock.monotonic().saturating_sub(since);
         Ok(SelfTestView {
             tests: tests.into_iter().map(str::to_owned).collect(),
             duration_milliseconds: u64::try_from(duration.as_millis()).map_err(Error::internal)?,
-            self_test_time: app.self_tested().to_string(),
+            self_test_time: app.self_tested().after(call.time().offset).to_string(),
         })
     }
 }

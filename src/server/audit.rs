@@ -84,8 +84,8 @@ pub fn export(
     if machine.is_attended() {
         machine.unlock(&passphrase()?).map_err(Error::internal)?;
     }
-    let (store, writer) = Store::open(&config.data, &machine, heads(config)?, &config.store, env)?;
-    let exported = write_pages(&store, &machine, env, form, (from, to), out);
+    let (store, writer) = Store::open(config, &machine, heads(config)?, env)?;
+    let exported = write_pages(&store, &machine, form, (from, to), out);
     store.close();
     writer.join();
     exported
@@ -94,7 +94,6 @@ pub fn export(
 fn write_pages(
     store: &Store,
     machine: &Arc<Machine>,
-    env: &Env,
     form: Form,
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     out: &mut impl Write,
@@ -112,7 +111,8 @@ fn write_pages(
             Then::More(more) => progress = more,
             Then::End(extent, head) => {
                 if form == Form::Jsonl {
-                    let text = Statement::export(installation, extent, &head, env.clock.now()).text();
+                    let text =
+                        Statement::export(installation, extent, &head, store.time().read().now()).text();
                     let command = DeviceSign { message: text.clone().into_bytes() };
                     let signature = machine.run(PartitionId::DEVICE, command).map_err(Error::internal)?;
                     let mut end = String::new();

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::time::TimeEdit;
 use super::trail::TrailEdit;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
@@ -18,6 +19,7 @@ pub struct Changes {
     pub(super) trail: Option<TrailEdit>,
     /// Numbers of the occurrences that events among the edits tell of.
     pub(super) events: Vec<usize>,
+    pub(super) time: Option<TimeEdit>,
 }
 
 /// The derived rows of a record.
@@ -93,9 +95,14 @@ impl Changes {
         self.trail = Some(edit);
     }
 
+    /// Changes the appliance's time.
+    pub fn time(&mut self, edit: TimeEdit) {
+        self.time = Some(edit);
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty() && self.token.is_none() && self.trail.is_none()
+        self.edits.is_empty() && self.token.is_none() && self.trail.is_none() && self.time.is_none()
     }
 
     fn edit<R: Record>(&mut self, before: Option<&R>, after: Option<&R>, conflict: Error) -> Result<()> {

@@ -5,6 +5,7 @@ use super::changes::Changes;
 use super::uses::UsedVersions;
 use crate::error::Error;
 use crate::ids::AccessKeyId;
+use crate::model::attempt::Attempt;
 use crate::model::audit::Draft;
 
 /// What one call leaves behind.
@@ -19,6 +20,8 @@ pub struct Entry {
     pub uses: UsedVersions,
     /// What a cloud product works for with them; counts if it succeeds.
     pub product: Option<Box<ProductUse>>,
+    /// Keys that it finds disabled, pending deletion or in rehearsal; each counts if the call ends that way.
+    pub attempts: Vec<Attempt>,
     /// What the EOP plane must remember of it.
     pub eop: EopTrace,
 }
@@ -26,8 +29,8 @@ pub struct Entry {
 impl Entry {
     /// What a call leaves that did nothing but be recorded.
     pub fn of_record(draft: Draft, failure: Option<Error>) -> Self {
-        let (changes, uses, product, eop) = Default::default();
-        Self { draft, failure, changes, uses, product, eop }
+        let (changes, uses, product, attempts, eop) = Default::default();
+        Self { draft, failure, changes, uses, product, attempts, eop }
     }
 }
 

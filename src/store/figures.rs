@@ -1,10 +1,10 @@
 //! What the writer counts and measures of its commits. It alone adds; whoever asks reads without a lock.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::env::Timestamp;
 use crate::histogram::{Histogram, TIMES, TIMES_LEN};
+use crate::model::attempt::Outcome;
 use crate::model::event::Occurrence;
 
 /// Calls in one transaction at most.
@@ -19,21 +19,15 @@ pub struct CommitFigures {
     failures: AtomicU64,
     sequence: AtomicU64,
     events: [AtomicU64; Occurrence::NAMES.len()],
-    horizon: AtomicI64,
+    attempts: [AtomicU64; Outcome::NAMES.len()],
 }
 
 impl Default for CommitFigures {
     fn default() -> Self {
-        let (failures, sequence, horizon) = (AtomicU64::new(0), AtomicU64::new(0), AtomicI64::new(i64::MIN));
-        let events = Default::default();
-        Self {
-            times: Histogram::new(&TIMES),
-            sizes: Histogram::new(&SIZES),
-            failures,
-            sequence,
-            events,
-            horizon,
-        }
+        let (failures, sequence) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (events, attempts) = Default::default();
+        let (times, sizes) = (Histogram::new(&TIMES), Histogram::new(&SIZES));
+        Self { times, sizes, failures, sequence, events, attempts }
     }
 }
 
@@ -53,10 +47,15 @@ impl CommitFigures {
         }
     }
 
-    /// Notes where the trail ends: its last record, and the latest moment in it.
-    pub(super) fn note_end(&self, last: u64, latest: Timestamp) {
+    pub(super) fn note_attempts(&self, outcomes: [u64; Outcome::NAMES.len()]) {
+        for (attempts, more) in self.attempts.iter().zip(outcomes) {
+            attempts.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes the last record of the trail.
+    pub(super) fn note_end(&self, last: u64) {
         self.sequence.store(last, Ordering::Relaxed);
-        self.horizon.fetch_max(latest.0, Ordering::Relaxed);
     }
 
     /// Commits.
@@ -84,33 +83,18 @@ impl CommitFigures {
         Occurrence::NAMES.into_iter().zip(self.events.iter().map(|events| events.load(Ordering::Relaxed)))
     }
 
+    /// Attempts since start on keys that are disabled, pending deletion or in rehearsal, by how they ended.
+    pub fn attempts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Outcome::NAMES.into_iter().zip(self.attempts.iter().map(|attempts| attempts.load(Ordering::Relaxed)))
+    }
+
     /// Number of the last audit record that is durable, from the first one of the installation on.
     pub fn sequence(&self) -> u64 {
         self.sequence.load(Ordering::Relaxed)
     }
 
-    /// The latest moment of an audit record that is durable, from the first one of the installation on: it never goes back,
-    /// whatever the clock does. The beginning of time before the first record.
-    pub fn horizon(&self) -> Timestamp {
-        Timestamp(self.horizon.load(Ordering::Relaxed))
-    }
-
     /// Audit records.
     pub fn records(&self) -> u64 {
         self.sizes.sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_horizon_never_goes_back() {
-        let figures = CommitFigures::default();
-        for (sequence, latest, horizon) in [(1, -5, -5), (2, 20, 20), (3, 10, 20), (4, 21, 21)] {
-            figures.note_end(sequence, Timestamp(latest));
-            assert_eq!((figures.sequence(), figures.horizon()), (sequence, Timestamp(horizon)));
-        }
     }
 }

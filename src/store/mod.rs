@@ -3,8 +3,10 @@
 //! calls in one transaction, each with its audit record.
 
 mod associations;
+mod attempts;
 mod backend;
 mod changes;
+mod due;
 mod entry;
 mod figures;
 mod file;
@@ -12,7 +14,9 @@ mod heads;
 mod lock;
 mod reserve;
 mod sealer;
+mod stretch;
 mod tables;
+mod time;
 mod trail;
 mod uses;
 mod writer;
@@ -20,6 +24,7 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use firmware_sim::Machine;
 use redb::{Builder, ReadTransaction, ReadableTable};
@@ -27,15 +32,18 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use associations::{ProductUse, Resource};
 pub use changes::{Changes, Remembered, TokenKey};
+pub use due::Due;
 pub use entry::{Entry, EopTrace};
 pub use figures::CommitFigures;
 pub use file::Condition;
 pub use heads::HeadsFile;
 pub use lock::DirectoryLock;
+pub use stretch::Stretch;
+pub use time::{TimeEdit, TimeKeeper};
 pub use trail::{Anchor, Block, Check, Found, Query, Trail, TrailEdit, day};
 pub use uses::{UsedVersions, Uses};
 
-use crate::config;
+use crate::config::Config;
 use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
@@ -44,7 +52,7 @@ use crate::model::record::{List, Record};
 use file::{DatabaseFile, FAILED, Trouble};
 use reserve::Reserve;
 use sealer::Sealer;
-use tables::{COUNTS, DUE, LISTS, RECORDS, REPLAYS, TOKENS, ZONES};
+use tables::{COUNTS, LISTS, RECORDS, REPLAYS, TOKENS, ZONES};
 use trail::Segments;
 use writer::{Member, Order};
 
@@ -65,6 +73,7 @@ struct Inner {
     installation: [u8; 16],
     replay_key: [u8; 32],
     figures: Arc<CommitFigures>,
+    time: Arc<TimeKeeper>,
     segments: Segments,
     heads: HeadsFile,
     /// The place of the order to end: a full queue cannot keep the store from closing.
@@ -87,17 +96,6 @@ impl Writer {
             tracing::error!(event = "writer", "the writer thread panicked");
         }
     }
-}
-
-/// What cron finds due.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// Since when.
-    pub at: Timestamp,
-    /// What kind of record.
-    pub kind: u8,
-    /// The id's bytes.
-    pub id: Vec<u8>,
 }
 
 /// What the EOP plane must remember across restarts.
@@ -138,12 +136,13 @@ impl Store {
         directory.join(FILE).exists()
     }
 
-    /// Makes the database. It is made under a temporary name, closed, synced and renamed: a power cut in between
+    /// Makes the database, that of a demo if so wanted. It is made under a temporary name, closed, synced and renamed: a power cut in between
     /// leaves no file that looks like a database but cannot be opened.
     pub fn create(
         directory: &Path,
         machine: &Arc<Machine>,
         entropy: &dyn firmware_sim::Entropy,
+        demo: bool,
     ) -> Result<()> {
         if Self::exists(directory) {
             return Err(Error::internal(format!("{} holds a database already", directory.display())));
@@ -156,7 +155,7 @@ impl Store {
         let mut secrets = [0; 48];
         entropy.fill(&mut secrets).map_err(Error::internal)?;
         let database = Builder::new().create(&temporary).map_err(Error::internal)?;
-        tables::initialise(&database, &Sealer::new(machine), &secrets).map_err(Error::internal)?;
+        tables::initialise(&database, &Sealer::new(machine), &secrets, demo).map_err(Error::internal)?;
         drop(database);
         let sync = |path: &Path| std::fs::File::open(path).and_then(|file| file.sync_all());
         sync(&temporary).map_err(Error::internal)?;
@@ -166,12 +165,12 @@ impl Store {
 
     /// Opens the database and starts its writer. Refuses a schema that is newer than this program.
     pub fn open(
-        directory: &Path,
+        config: &Config,
         machine: &Arc<Machine>,
         heads: HeadsFile,
-        settings: &config::Store,
         env: &Env,
     ) -> Result<(Self, Writer)> {
+        let (directory, settings) = (&config.data, &config.store);
         let since = env.clock.monotonic();
         let sealer = Sealer::new(machine);
         let accept = |snapshot: &ReadTransaction| secrets(snapshot, &sealer).map(|_| ());
@@ -181,6 +180,10 @@ impl Store {
         let segments = Segments::open(directory.join(SEGMENTS))?;
         segments.settle(Trail::of(&file.begin_read()?, &segments, &sealer)?.tail_first()?)?;
         let figures = Arc::new(CommitFigures::default());
+        let latest = || writer::latest(&file, &sealer);
+        let max_gap = Duration::from_secs(config.time.max_offline_gap_days * 24 * 3600);
+        let time = TimeKeeper::open(&file.begin_read()?, &sealer, env.clock.clone(), max_gap, latest)?;
+        let time = Arc::new(time);
         let (queue, members) = mpsc::channel(settings.audit_places + 1);
         let last = Mutex::new(queue.clone().try_reserve_owned().ok());
         let reserve = Reserve::open(directory, settings.reserve_bytes);
@@ -188,10 +191,10 @@ impl Store {
             Arc::clone(&file),
             sealer.clone(),
             installation,
-            env.clock.clone(),
+            Arc::clone(&time),
             Arc::clone(&figures),
             reserve,
-            std::time::Duration::from_millis(settings.reopen_milliseconds),
+            Duration::from_millis(settings.reopen_milliseconds),
         )?;
         if writer.was_interrupted() {
             let milliseconds = env.clock.monotonic().saturating_sub(since).as_millis();
@@ -201,7 +204,7 @@ impl Store {
         let thread =
             std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(members));
         let thread = thread.map_err(Error::internal)?;
-        let inner = Inner { file, sealer, installation, replay_key, figures, segments, heads, last };
+        let inner = Inner { file, sealer, installation, replay_key, figures, time, segments, heads, last };
         Ok((Self { inner: Arc::new(inner), queue }, Writer(thread)))
     }
 
@@ -230,7 +233,7 @@ impl Store {
         self.inner.file.epoch()
     }
 
-    /// Has the writer look at the space on the disk. Cron calls it.
+    /// Has the writer look at the space on the disk and at the time that it recorded. Cron calls it.
     pub fn tend(&self) {
         // A full queue is looked after at the next tick.
         let _ = self.queue.try_send(Order::Tend);
@@ -239,6 +242,11 @@ impl Store {
     /// Commits, records and time spent in commits since start.
     pub fn figures(&self) -> &CommitFigures {
         &self.inner.figures
+    }
+
+    /// The appliance's time.
+    pub fn time(&self) -> &TimeKeeper {
+        &self.inner.time
     }
 
     /// How many calls hold a place in the writer's queue, and how many there are.
@@ -392,20 +400,6 @@ impl Store {
                 }
             }
             Ok(page)
-        })
-    }
-
-    /// What is due at `now`, earliest first.
-    pub fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>> {
-        self.read(|snapshot| {
-            let table = snapshot.open_table(DUE).map_err(Error::internal)?;
-            let end = tables::due_key(Timestamp(now.0.saturating_add(1)), &[]);
-            let mut due = Vec::new();
-            for row in table.range(..end.as_slice()).map_err(Error::internal)?.take(limit) {
-                let (key, _) = row.map_err(Error::internal)?;
-                due.extend(tables::read_due(key.value()));
-            }
-            Ok(due)
         })
     }
 

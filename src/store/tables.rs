@@ -13,6 +13,7 @@
 //! uses     key id ‖ version id      → count, u64 BE ‖ last use, micros BE     made by the first use
 //! associations  key id ‖ product                 → number of its rows, u64 BE
 //!               key id ‖ product ‖ SM3 of resource id → sealed(association)        made by the first one
+//! attempts key id ‖ outcome ‖ fingerprint of the caller  → sealed(version ‖ attempts)     made by the first attempt
 //! audit    first sequence number    → sealed(header ‖ compressed lines)      the tail: older blocks lie in segment files
 //! checkpoints  last sequence number → sealed(signed line)
 //! meta     name                     → value
@@ -21,9 +22,11 @@
 use std::ops::Bound;
 
 use redb::{Database, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use zeroize::Zeroizing;
 
 use super::Due;
 use super::sealer::Sealer;
+use super::time;
 use crate::env::Timestamp;
 use crate::error::{self, Error};
 
@@ -42,6 +45,8 @@ pub const ZONES: Bytes = TableDefinition::new("zones");
 pub const ASSOCIATIONS_NAME: &str = "associations";
 pub const ASSOCIATIONS: Bytes = TableDefinition::new(ASSOCIATIONS_NAME);
 pub const USES: Bytes = TableDefinition::new("uses");
+pub const ATTEMPTS_NAME: &str = "attempts";
+pub const ATTEMPTS: Bytes = TableDefinition::new(ATTEMPTS_NAME);
 pub const AUDIT: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit");
 pub const CHECKPOINTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("checkpoints");
 pub const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
@@ -51,8 +56,6 @@ pub const SCHEMA: u32 = 1;
 
 /// A row of the table `meta` that is there from the first commit of a run until its orderly stop.
 const RUNNING: &str = "running";
-/// A row of the table `meta`: the latest moment of an audit record, micros BE, where the newest block is of an earlier one.
-const HORIZON: &str = "horizon";
 
 /// A value of the table `meta` that must be there.
 pub fn meta(snapshot: &ReadTransaction, name: &str) -> error::Result<Vec<u8>> {
@@ -90,25 +93,40 @@ pub fn set_running(transaction: &WriteTransaction, running: bool) -> error::Resu
     .map_err(Error::internal)
 }
 
-/// The latest moment that was kept; the newest audit block may show a later one.
-pub fn horizon(snapshot: &ReadTransaction) -> error::Result<Option<Timestamp>> {
+/// A sealed value of the table `meta`, if it is there.
+pub fn sealed_meta(
+    snapshot: &ReadTransaction,
+    name: &str,
+    sealer: &Sealer,
+) -> error::Result<Option<Zeroizing<Vec<u8>>>> {
     let table = snapshot.open_table(META).map_err(Error::internal)?;
-    let value = table.get(HORIZON).map_err(Error::internal)?;
-    Ok(value.and_then(|value| value.value().try_into().ok()).map(i64::from_be_bytes).map(Timestamp))
+    let value = table.get(name).map_err(Error::internal)?;
+    value.map(|value| sealer.open(&meta_place(name), value.value().to_vec())).transpose()
 }
 
-/// Keeps the latest moment of an audit record.
-pub fn keep_horizon(transaction: &WriteTransaction, horizon: Timestamp) -> error::Result<()> {
+/// Seals a value of the table `meta`.
+pub fn seal_meta(
+    transaction: &WriteTransaction,
+    name: &str,
+    value: Vec<u8>,
+    sealer: &Sealer,
+) -> error::Result<()> {
+    let sealed = sealer.seal(&meta_place(name), value)?;
     let mut table = transaction.open_table(META).map_err(Error::internal)?;
-    table.insert(HORIZON, horizon.0.to_be_bytes().as_slice()).map_err(Error::internal)?;
+    table.insert(name, sealed.as_slice()).map_err(Error::internal)?;
     Ok(())
 }
 
-/// Makes the tables that readers rely on, and stores the secrets of the installation.
+fn meta_place(name: &str) -> Vec<u8> {
+    [b"meta/", name.as_bytes()].concat()
+}
+
+/// Makes the tables that readers rely on, and stores the secrets of the installation and whether it is a demo.
 pub fn initialise(
     database: &Database,
     sealer: &Sealer,
     secrets: &[u8],
+    demo: bool,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
@@ -123,6 +141,9 @@ pub fn initialise(
         let mut meta = transaction.open_table(META)?;
         meta.insert("schema", SCHEMA.to_be_bytes().as_slice())?;
         meta.insert("secrets", sealed.as_slice())?;
+    }
+    if demo {
+        time::make_demo(&transaction, sealer)?;
     }
     transaction.commit()?;
     Ok(())

@@ -8,6 +8,8 @@
 
 mod recovery;
 
+pub(super) use recovery::latest;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::associations;
+use super::attempts;
 use super::changes::{Changes, Edit, Remembered, TokenKey};
 use super::entry::Entry;
 use super::figures::{CommitFigures, GROUP_MAX};
@@ -24,13 +27,14 @@ use super::sealer::Sealer;
 use super::tables::{
     self, AUDIT, COUNTS, DUE, EXPIRY, LISTS, RECORDS, RECORDS_NAME, REPLAYS, TOKENS, TOKENS_NAME, ZONES,
 };
+use super::time::TimeKeeper;
 use super::trail;
 use super::uses;
-use crate::env::{Clock, Timestamp};
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::audit::{self, BlockHeader, Hash};
 use crate::model::record::Listing;
-use crate::model::signature::WINDOW_SECONDS;
+use crate::model::signature::oldest_minute;
 
 /// Groups of this size on are a sign of load.
 const GATHER_FROM: usize = 16;
@@ -64,7 +68,9 @@ pub(super) struct Writer {
     file: Arc<DatabaseFile>,
     sealer: Sealer,
     installation: [u8; 16],
-    clock: Clock,
+    time: Arc<TimeKeeper>,
+    /// The steady clock when the time was last recorded.
+    recorded: Option<Duration>,
     figures: Arc<CommitFigures>,
     reserve: Reserve,
     /// The pause before the file is opened again for the first time.
@@ -80,9 +86,6 @@ struct Tail {
     head: Hash,
     /// Whether the file says that a run is under way.
     running: bool,
-    /// The latest moment of any record, and the one that the file keeps beside the blocks.
-    horizon: Timestamp,
-    kept: Timestamp,
 }
 
 type BytesTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
@@ -102,18 +105,31 @@ impl Writer {
         file: Arc<DatabaseFile>,
         sealer: Sealer,
         installation: [u8; 16],
-        clock: Clock,
+        time: Arc<TimeKeeper>,
         figures: Arc<CommitFigures>,
         reserve: Reserve,
         pause: Duration,
     ) -> Result<Self> {
         let tail = Tail::read(&file, &sealer)?;
-        figures.note_end(tail.next_sequence - 1, tail.horizon);
+        figures.note_end(tail.next_sequence - 1);
         let compressor = zstd::bulk::Compressor::new(1).map_err(Error::internal)?;
         if !reserve.is_held() {
             file.set_condition(Condition::Reduced);
         }
-        Ok(Self { file, sealer, installation, clock, figures, reserve, pause, tail, trimmed: 0, compressor })
+        let recorded = None;
+        Ok(Self {
+            file,
+            sealer,
+            installation,
+            time,
+            recorded,
+            figures,
+            reserve,
+            pause,
+            tail,
+            trimmed: 0,
+            compressor,
+        })
     }
 
     /// Whether the run before this one ended without an orderly stop. Only before the first commit.
@@ -160,8 +176,8 @@ impl Writer {
         if let Some(error) = failure {
             open &= self.recover(&error, open, queue);
         }
-        if tend {
-            self.tend();
+        if tend && let Err(error) = self.tend() {
+            open &= self.recover(&error, open, queue);
         }
         open
     }
@@ -200,7 +216,7 @@ impl Writer {
 
     /// One transaction for the whole group; returns each member's verdict.
     fn commit(&mut self, group: &[Member]) -> Result<Vec<Result<()>>> {
-        let since = self.clock.monotonic();
+        let since = self.time.clock().monotonic();
         let transaction = self.begin()?;
         let verdicts = self.write_changes(&transaction, group)?;
         self.write_eop(&transaction, group).map_err(Error::internal)?;
@@ -210,6 +226,13 @@ impl Writer {
         uses::add(&transaction, calls().map(|entry| (&entry.uses, entry.draft.time)))
             .map_err(Error::internal)?;
         associations::add(&transaction, &self.sealer, calls())?;
+        let ended =
+            group.iter().zip(&verdicts).map(|(member, verdict)| (&*member.entry, ended(member, verdict)));
+        let counted = attempts::add(&transaction, &self.sealer, ended)?;
+        if !counted.events.is_empty() {
+            let mut tables = Tables::open(&transaction).map_err(Error::internal)?;
+            tables.apply(&counted.events, &self.sealer)?;
+        }
         let tail = self.write_audit(&transaction, group, &verdicts)?;
         if !self.tail.running {
             tables::set_running(&transaction, true)?;
@@ -217,14 +240,21 @@ impl Writer {
         for edit in group.iter().filter_map(|member| member.entry.changes.trail.as_ref()) {
             trail::apply(&transaction, edit, &self.sealer)?;
         }
+        let time = self.time.change(group.iter().filter_map(|member| member.entry.changes.time.as_ref()));
+        let recorded = time.write(&transaction, &self.sealer, self.recorded)?;
         transaction.commit().map_err(Error::internal)?;
         self.tail = tail;
-        let took = self.clock.monotonic().saturating_sub(since);
+        self.time.apply(&time);
+        if recorded {
+            self.recorded = Some(time.steady);
+        }
+        let took = self.time.clock().monotonic().saturating_sub(since);
         self.figures.note_commit(took, group.len());
         let done = group.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
-        done.flat_map(|(member, _)| &member.entry.changes.events)
-            .for_each(|number| self.figures.note_event(*number));
-        self.figures.note_end(self.last_sequence(), self.tail.horizon);
+        let told = done.flat_map(|(member, _)| &member.entry.changes.events);
+        told.chain(&counted.events.events).for_each(|number| self.figures.note_event(*number));
+        self.figures.note_attempts(counted.outcomes);
+        self.figures.note_end(self.last_sequence());
         Ok(verdicts)
     }
 
@@ -260,15 +290,14 @@ impl Writer {
                 zones.insert(access_key.as_bytes().as_slice(), [zone].as_slice())?;
             }
         }
-        let Some(now) = group.iter().map(|member| member.entry.draft.time).max() else { return Ok(()) };
-        if now.minute() == self.trimmed {
+        let time = self.time.read();
+        if time.now().minute() == self.trimmed {
             return Ok(());
         }
-        self.trimmed = now.minute();
-        let oldest = now.minute() - 2 * WINDOW_SECONDS / 60 - 1;
-        let end = tables::replay_key(oldest, &[0; 16]);
+        self.trimmed = time.now().minute();
+        let end = tables::replay_key(oldest_minute(time.confirmed), &[0; 16]);
         transaction.open_table(REPLAYS)?.retain_in(..end.as_slice(), |_, _| false)?;
-        forget_tokens(transaction, now)
+        forget_tokens(transaction, time.now())
     }
 
     /// Chains the group's records into one block. Returns where the file ends then.
@@ -283,8 +312,7 @@ impl Writer {
         let mut hashes = Vec::with_capacity(group.len());
         let mut sequence = first;
         for (member, verdict) in group.iter().zip(verdicts) {
-            // Changes of a call that fails may be refused all the same, and then that is what is answered.
-            let failure = verdict.as_ref().err().or(member.entry.failure.as_ref());
+            let failure = ended(member, verdict);
             let start = lines.len();
             member.entry.draft.write_line(&mut lines, &self.installation, sequence, failure);
             hashes.push(audit::record_hash(lines.get(start..).unwrap_or_default()));
@@ -304,13 +332,7 @@ impl Writer {
         let sealed = trail::seal(&self.sealer, &header, lines.len(), &compressed)?;
         let mut table = transaction.open_table(AUDIT).map_err(Error::internal)?;
         table.insert(first, sealed.as_slice()).map_err(Error::internal)?;
-        let horizon = self.tail.horizon.max(header.latest);
-        // The clock was turned back, or the only calls were long ones: the next start reads another moment in this block.
-        let kept = if header.latest < horizon { horizon } else { self.tail.kept };
-        if kept != self.tail.kept {
-            tables::keep_horizon(transaction, kept)?;
-        }
-        Ok(Tail { next_sequence: sequence, head: header.hash(), running: true, horizon, kept })
+        Ok(Tail { next_sequence: sequence, head: header.hash(), running: true })
     }
 }
 
@@ -334,6 +356,11 @@ fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
         before = queued;
         std::thread::sleep(GATHER_STEP);
     }
+}
+
+/// How a call failed. Changes of a call that fails may be refused all the same, and then that is what is answered.
+fn ended<'a>(member: &'a Member, verdict: &'a Result<()>) -> Option<&'a Error> {
+    verdict.as_ref().err().or(member.entry.failure.as_ref())
 }
 
 fn refuse(member: Member, error: Error) {

@@ -26,7 +26,7 @@ fn settings(envelope: EnvelopeForm, http_status: StatusForm) -> OpenApi {
 }
 
 fn of(plane: Plane) -> Value {
-    document::of(plane, &Config::default().openapi)
+    document::of(plane, &Config::default().openapi, true)
 }
 
 /// JSON with every value that fits a line, and every list of plain values, on one line.
@@ -154,7 +154,7 @@ fn it_follows_the_settings_that_shape_answers() {
         (gateway, StatusForm::Rest, false, "errorCode"),
         (bare, StatusForm::Ctyun, false, "code"),
     ] {
-        let document = document::of(Plane::OpenApi, &settings(envelope, status));
+        let document = document::of(Plane::OpenApi, &settings(envelope, status), false);
         let responses = &document["paths"]["/v1/keyManage/describeKey"]["post"]["responses"];
         assert_eq!(responses.get("404").is_none(), hidden);
         let holder = if hidden { "200" } else { "404" };
@@ -164,7 +164,7 @@ fn it_follows_the_settings_that_shape_answers() {
         );
         let failure = &document["components"]["schemas"]["Failure"]["properties"];
         assert_eq!(failure.get("errorCode").is_some(), field == "errorCode");
-        let one = document::of(Plane::AccessPoint, &settings(envelope, status));
+        let one = document::of(Plane::AccessPoint, &settings(envelope, status), false);
         assert_eq!(one, of(Plane::AccessPoint), "access points have one form");
     }
 }
@@ -186,7 +186,7 @@ fn anybody_reads_it_and_learns_nothing_of_the_installation() {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("content-type"), Some("application/json"));
         assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
-        assert_eq!(answer.body, document::of(plane, &settings(EnvelopeForm::Bare, StatusForm::Ctyun)));
+        assert_eq!(answer.body, document::of(plane, &settings(EnvelopeForm::Bare, StatusForm::Ctyun), false));
     }
     assert_eq!(service.audit().len(), audited + 1, "only the call that counted");
 }

@@ -31,6 +31,7 @@ fn strip(record: &Value, sequence: &mut u64) -> Value {
     let event = fields.remove("eventId").unwrap();
     assert_eq!(event.as_str().unwrap().len(), 36);
     assert!(fields.remove("durationMicros").unwrap().is_u64());
+    assert_eq!(fields.remove("demoOffset").unwrap(), 0, "this is no demo");
     assert!(
         fields.remove("userAgent").is_none_or(|agent| agent.as_str().is_some_and(|text| text.len() <= 128))
     );

@@ -179,7 +179,8 @@ impl Stopped {
     /// What is wrong with the trail in a data directory, if anything is.
     fn flaw(&self, data: &Path) -> Option<String> {
         let heads = HeadsFile::at(heads_file(&self.config));
-        let opened = Store::open(data, &self.machine, heads, &self.config.store, &Env::system());
+        let config = Config { data: data.to_owned(), ..self.config.clone() };
+        let opened = Store::open(&config, &self.machine, heads, &Env::system());
         let (store, writer) = match opened {
             Ok(opened) => opened,
             Err(error) => return Some(error.to_string()),

@@ -16,7 +16,7 @@ use yaoku::env::DiskFault;
 
 use crate::audit_proof::check;
 use crate::disk::{FAULTS, FaultyDisk};
-use crate::kit::{Answer, Service, new_id, parallel, poll, temporary};
+use crate::kit::{Answer, Service, new_id, parallel, poll};
 use crate::ledger::figure;
 use cases::{Facts, Tenant};
 
@@ -66,7 +66,7 @@ fn a_fault_at_any_operation_on_the_file_leaves_every_call_done_once_or_not_at_al
     let next = AtomicUsize::new(0);
     let tallies = parallel(LANES, |_| {
         let disk = FaultyDisk::new();
-        let service = Service::start_on(temporary(), disk.disk(), |config| {
+        let service = Service::demo(disk.disk(), |config| {
             config.store.reopen_milliseconds = 1;
             config.quota.asymmetric_versions_per_account = 100_000;
             config.import.spare_wrapping_keys = 1;

@@ -127,6 +127,8 @@ pub struct Service {
     /// Contents of `first-run.json`.
     pub first: Value,
     disk: Disk,
+    /// Whether it is made as a demo.
+    demo: bool,
     running: Option<Running>,
 }
 
@@ -140,6 +142,14 @@ impl Service {
     /// Starts a new appliance with generous rates.
     pub fn start() -> Self {
         Self::start_with(|_| {})
+    }
+
+    /// Starts a new demo, which has every operation, with this disk under its database.
+    pub fn demo(disk: Disk, change: impl FnOnce(&mut Config)) -> Self {
+        let mut service = Self::stopped_on(temporary(), disk, change);
+        service.demo = true;
+        service.restart();
+        service
     }
 
     /// Starts a new appliance whose settings a test has changed.
@@ -174,7 +184,8 @@ impl Service {
             console: nowhere(),
             metrics: None,
         };
-        Self { _directory: directory, config, clock, entropy, ready, first: Value::Null, disk, running: None }
+        let (first, demo, running) = (Value::Null, false, None);
+        Self { _directory: directory, config, clock, entropy, ready, first, disk, demo, running }
     }
 
     /// Stops the service as SIGTERM does; everything is durable afterwards.
@@ -192,10 +203,19 @@ impl Service {
         self.try_restart().expect("the service starts");
     }
 
+    /// Starts it again after a new start of its machine, whose wall clock then shows `wall`.
+    pub fn restart_at(&mut self, wall: Timestamp) {
+        self.stop();
+        self.clock.set(wall);
+        self.clock.reboot();
+        self.restart();
+    }
+
     /// Starts it again on the same data, or says why it refuses.
     pub fn try_restart(&mut self) -> Result<(), String> {
         self.stop();
-        let (running, ready) = Running::start(&self.config, &self.clock, &self.entropy, &self.disk)?;
+        let env = Env { clock: self.clock.clone(), entropy: self.entropy.clone(), disk: self.disk.clone() };
+        let (running, ready) = Running::start(&self.config, env, self.demo)?;
         let first = std::fs::read(self.config.data.join("first-run.json")).unwrap();
         (self.ready, self.first) = (ready, serde_json::from_slice(&first).unwrap());
         self.running = Some(running);
@@ -270,8 +290,7 @@ impl Service {
             plane: Plane::Internal,
             source: None,
             user_agent: String::new(),
-            now: clock.now(),
-            horizon: app.store.figures().horizon(),
+            time: app.store.time().read(),
             arrived: (clock.monotonic(), clock),
             region: Arc::from(self.config.region.as_str()),
         };
@@ -330,19 +349,13 @@ impl Drop for Service {
 }
 
 impl Running {
-    fn start(
-        config: &Config,
-        clock: &Clock,
-        entropy: &Arc<Recorder>,
-        disk: &Disk,
-    ) -> Result<(Self, ReadyLine), String> {
-        let env = Env { clock: clock.clone(), entropy: entropy.clone(), disk: disk.clone() };
+    fn start(config: &Config, env: Env, demo: bool) -> Result<(Self, ReadyLine), String> {
         let config = config.clone();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ready_sender, ready) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                match start(&config, &env).await {
+                match start(&config, &env, demo).await {
                     Ok(server) => {
                         let gateway = server.gateway();
                         ready_sender.send(Ok((server.ready.clone(), gateway))).unwrap();
@@ -366,13 +379,13 @@ impl Running {
 }
 
 /// Initialises if need be and starts; the reason of a refusal with its cause, as the command line prints it.
-async fn start(config: &Config, env: &Env) -> Result<Server, String> {
+async fn start(config: &Config, env: &Env, demo: bool) -> Result<Server, String> {
     let explain = |error: yaoku::error::Error| match std::error::Error::source(&error) {
         Some(cause) => cause.to_string(),
         None => error.to_string(),
     };
     if !yaoku::server::is_initialised(config).map_err(explain)? {
-        yaoku::server::initialise(config, env).await.map_err(explain)?;
+        yaoku::server::initialise(config, env, demo).await.map_err(explain)?;
     }
     Server::start(config, env).await.map_err(explain)
 }
@@ -460,6 +473,7 @@ pub struct OpenApi {
 }
 
 /// Everything that a test may want to send otherwise.
+#[derive(Clone)]
 pub struct EopRequest {
     pub method: &'static str,
     pub path: String,

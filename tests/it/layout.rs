@@ -24,7 +24,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     // Envelopes have the form that the settings say; certificates are dated.
     ("http", &["document", "gateway", "config", "model", "error", "env"]),
-    ("cron", &["gateway", "ops", "model", "ids", "error"]),
+    ("cron", &["gateway", "ops", "app", "store", "model", "ids", "error"]),
     // It describes what the catalog lists and in which form the settings have it answered.
     ("document", &["gateway", "catalog", "api", "config", "model", "error"]),
     (

@@ -230,7 +230,7 @@ fn nothing_of_a_customer_is_told() {
     // Whatever a label says is a word of the program, not a number or an id.
     for sample in Scrape::parse(&told_text).unwrap().0.values().flat_map(|family| &family.samples) {
         for (name, value) in &sample.labels {
-            let known = ["operation", "plane", "result", "state", "kind", "version", "le"];
+            let known = ["operation", "plane", "result", "state", "kind", "outcome", "version", "le"];
             assert!(known.contains(&name.as_str()) && value.len() <= 32, "{name} {value}");
         }
     }

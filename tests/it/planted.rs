@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use yaoku::error::Error;
 use yaoku::ids::{InstanceId, KeyId, PartitionId};
 use yaoku::model::audit::Draft;
-use yaoku::model::instance::Instance;
+use yaoku::model::instance::{Instance, ServiceState};
 use yaoku::model::key::{Key, KeyState};
 use yaoku::store::{Changes, Entry};
 
@@ -18,6 +18,7 @@ use crate::kit::{START, Service, new_id};
 pub fn draft() -> Draft {
     Draft {
         time: START,
+        demo_offset: Duration::ZERO,
         event_name: "planted",
         event_type: "SYSTEM",
         event_source: "INTERNAL",
@@ -35,6 +36,7 @@ pub fn draft() -> Draft {
         user_agent: String::new(),
         request_id: new_id(),
         suppressed: None,
+        rehearsal: false,
         duration: Duration::ZERO,
     }
 }
@@ -64,6 +66,17 @@ pub fn second_service(service: &Service) -> Value {
     changes.insert(&instance, Error::internal("it exists")).unwrap();
     commit(service, changes);
     json!(instance.id)
+}
+
+/// Brings a service into a state and starts the appliance again, so that nobody holds what it was.
+pub fn set_service(service: &mut Service, id: &Value, state: ServiceState) {
+    let id: InstanceId = serde_json::from_value(id.clone()).unwrap();
+    let before: Instance = service.app().store.get(&id).unwrap().unwrap();
+    let mut changes = Changes::default();
+    let after = Instance { state, ..before.clone() };
+    changes.replace(&before, &after, Error::internal("it is gone")).unwrap();
+    commit(service, changes);
+    service.restart();
 }
 
 /// Brings a key into a state and starts the service again.

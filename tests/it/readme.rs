@@ -86,6 +86,21 @@ fn exporting_a_data_key_works_as_written() {
 }
 
 #[test]
+fn finding_out_who_uses_a_key_works_as_written() {
+    let home = Home::new();
+    let (_program, _) = home.serve();
+    bash(&home, "./target/release/yaoku call createKey --field aliasName=alias/demo").unwrap();
+    let told = bash(&home, &section("Before you disable a key")).unwrap();
+    for word in ["\"rehearsed\"", "UseRehearsed", "refused\n", "\"refused\"", "UseRefused", "\"rehearsal\""] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    let key = home.call("describeKey", &json!({"cmkUuid": "alias/demo"}));
+    let outcomes: Vec<_> = key["attempts"].as_array().unwrap().iter().map(|it| &it["count"]).collect();
+    assert_eq!(outcomes, [1, 1], "{key}");
+    assert_eq!((&key["keyState"], &key["rehearsal"]), (&json!("Enabled"), &json!(false)));
+}
+
+#[test]
 fn rotating_a_key_works_as_written() {
     let home = Home::new();
     let (_program, _) = home.serve();

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use yaoku::catalog::{ROWS, Row};
+use yaoku::env::Disk;
 use yaoku::model::principal::Plane;
 use yaoku::model::rate::Rate;
 
@@ -85,7 +86,7 @@ fn every_operation_refuses_what_the_contract_says_with_its_code_without_effect_a
 
 /// Every operation while its rate is used up; the clock stands, so that the second call of a second is one too many.
 fn throttled(work: &[(&'static Row, Plane)]) -> Vec<Refused> {
-    let service = Service::start_with(|config| {
+    let service = Service::demo(Disk::System, |config| {
         config.rates = same_rates(Rate { openapi: 1, access_point: 1 });
     });
     let tenant = Tenant::new(&service, service.admin(), service.first.clone());

@@ -1,10 +1,9 @@
 //! Rotation: its policy, versions as time goes by, and one rotation for each date however the clock or the program behaves.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use yaoku::env::{Clock, Disk};
+use yaoku::env::{Clock, Disk, Timestamp};
 use yaoku::model::algorithm::{KeySpec, KeyUsage, Origin};
 use yaoku::model::import::Binding;
 use yaoku::model::key::{KeyState, KeyVersion};
@@ -39,7 +38,7 @@ fn rotated(person: &OpenApi, key: &Value, from: &Value) -> Value {
 
 /// Waits for a whole tick of the scheduler: each tick writes down the floods of minutes that are over, after it has
 /// rotated what was due.
-fn whole_tick(service: &Service, person: &OpenApi) {
+pub fn whole_tick(service: &Service, person: &OpenApi) {
     let floods = || {
         let page = person.ok("/audit/queryAudit", json!({"eventName": "suppressedCalls", "pageSize": 100}));
         page["records"].as_array().unwrap().len()
@@ -194,12 +193,9 @@ fn many_keys_due_after_an_absence_rotate_once_each() {
     assert_eq!(now["primaryKeyVersion"], steady["primaryKeyVersion"]);
 }
 
-/// Moves the clock, also back.
+/// Moves the wall clock, also back.
 fn jump(clock: &Clock, days: i64) {
-    match clock {
-        Clock::Manual(micros) => micros.fetch_add(days * 86_400_000_000, Ordering::AcqRel),
-        Clock::System(_) => unreachable!("the service of a test has a clock that tests move"),
-    };
+    clock.set(Timestamp(clock.now().0 + days * 86_400_000_000));
 }
 
 #[test]

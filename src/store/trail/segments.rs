@@ -15,6 +15,8 @@ use crate::store::sealer::Sealer;
 /// What a segment file begins with: name and version of its form.
 const MAGIC: &[u8; 8] = b"YKAUDIT\x01";
 const EXTENSION: &str = "audit";
+const DELETED: Error =
+    Error::Unavailable("audit records whose time is over were just deleted; retry in a moment");
 
 /// Where a frame lies.
 #[derive(Clone)]
@@ -63,7 +65,11 @@ impl Segments {
 
     fn read(&self, place: &FramePlace, at: u64, length: u32) -> Result<Vec<u8>> {
         let mut bytes = vec![0; length as usize];
-        let file = File::open(self.path(&place.day)).map_err(Error::internal)?;
+        let file = File::open(self.path(&place.day)).map_err(|error| {
+            // Its time may be over since the reader began; the index says so before the file goes.
+            let deleted = self.index().iter().all(|kept| kept.day != place.day);
+            if deleted { DELETED } else { Error::internal(error) }
+        })?;
         file.read_exact_at(&mut bytes, at).map_err(Error::internal)?;
         Ok(bytes)
     }

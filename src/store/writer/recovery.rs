@@ -65,7 +65,8 @@ impl Writer {
     fn reopen(&mut self) -> Result<()> {
         self.file.reopen()?;
         self.tail = Tail::read(&self.file, &self.sealer)?;
-        self.figures.note_end(self.last_sequence(), self.tail.horizon);
+        self.time.reload(&self.file.begin_read()?, &self.sealer)?;
+        self.figures.note_end(self.last_sequence());
         self.trimmed = 0;
         self.file.next_epoch();
         let reduced = !self.reserve.is_held();
@@ -79,13 +80,26 @@ impl Writer {
         Ok(())
     }
 
-    /// Looks at the space on the disk; serves everything again when the reserve could be made again.
-    pub(super) fn tend(&mut self) {
+    /// Looks at the space on the disk; serves everything again when the reserve could be made again. Records the time, if no
+    /// call did so for long.
+    pub(super) fn tend(&mut self) -> Result<()> {
         self.reserve.tend();
         if self.reserve.is_held() && self.file.condition() == Condition::Reduced {
             self.file.set_condition(Condition::Healthy);
             tracing::warn!(event = "disk", "there is space again; everything is served");
         }
+        let time = self.time.change([].iter());
+        if self.file.condition() != Condition::Healthy || !time.is_overdue(self.recorded) {
+            return Ok(());
+        }
+        let commit = || {
+            let transaction = self.begin()?;
+            time.write(&transaction, &self.sealer, None)?;
+            transaction.commit().map_err(Error::internal)
+        };
+        guarded(commit, || Error::internal("the database panicked"))?;
+        self.recorded = Some(time.steady);
+        Ok(())
     }
 
     /// Commits what is still queued, marks the orderly stop and closes the file.
@@ -128,6 +142,7 @@ impl Writer {
     fn mark_stopped(&self) -> Result<()> {
         let transaction = self.begin()?;
         tables::set_running(&transaction, false)?;
+        self.time.change([].iter()).write(&transaction, &self.sealer, None)?;
         transaction.commit().map_err(Error::internal)
     }
 }
@@ -160,19 +175,25 @@ fn refuse_until_closed(queue: &mut mpsc::Receiver<Order>) {
     }
 }
 
+/// The latest moment of the newest audit block; the beginning of time before the first.
+pub fn latest(file: &DatabaseFile, sealer: &Sealer) -> Result<Timestamp> {
+    let table = file.begin_read()?.open_table(AUDIT).map_err(Error::internal)?;
+    let Some((key, sealed)) = table.last().map_err(Error::internal)? else { return Ok(Timestamp(i64::MIN)) };
+    Ok(trail::open(sealer, key.value(), sealed.value())?.header.latest)
+}
+
 impl Tail {
     pub(super) fn read(file: &DatabaseFile, sealer: &Sealer) -> Result<Self> {
         let snapshot = file.begin_read()?;
         let running = tables::is_running(&snapshot)?;
         let table = snapshot.open_table(AUDIT).map_err(Error::internal)?;
-        let kept = tables::horizon(&snapshot)?.unwrap_or(Timestamp(i64::MIN));
-        let (next_sequence, head, latest) = match table.last().map_err(Error::internal)? {
-            None => (1, GENESIS, kept),
+        let (next_sequence, head) = match table.last().map_err(Error::internal)? {
+            None => (1, GENESIS),
             Some((key, sealed)) => {
                 let block = trail::open(sealer, key.value(), sealed.value())?;
-                (block.last() + 1, block.header.hash(), block.header.latest)
+                (block.last() + 1, block.header.hash())
             }
         };
-        Ok(Self { next_sequence, head, running, horizon: kept.max(latest), kept })
+        Ok(Self { next_sequence, head, running })
     }
 }

@@ -43,6 +43,9 @@ pub const COMPUTES: &[&str] = &[
     // Tests the machine, or begins what others finish.
     "runSelfTest",
     "rollWrappingKey",
+    // Change the time and no record.
+    "confirmClock",
+    "advanceTime",
 ];
 
 /// How often each fact holds.
@@ -111,6 +114,11 @@ impl Tenant {
                     .ok("/keyName/updateAlias", json!({"cmkUuid": self.other, "aliasName": "alias/name"}));
                 named
             }
+            "rehearseKeyDisabling" => {
+                let off = json!({"cmkUuid": self.key, "enableRehearsal": false});
+                self.person.ok("/cmkManage/rehearseKeyDisabling", off);
+                json!({"cmkUuid": self.key, "enableRehearsal": true})
+            }
             "updateKeyDescription" => {
                 self.person
                     .ok("/keyManage/updateKeyDescription", json!({"cmkUuid": self.key, "description": ""}));
@@ -172,10 +180,13 @@ impl Tenant {
             | "getRandom"
             | "listApplicationAccessPoint"
             | "describeSystem"
+            | "listEvents"
             | "queryAudit"
             | "exportAudit"
             | "verifyAudit"
-            | "runSelfTest" => json!({}),
+            | "runSelfTest"
+            | "confirmClock" => json!({}),
+            "advanceTime" => json!({"seconds": 1}),
             "describeAudit" => {
                 let page = self.person.ok("/audit/queryAudit", json!({"pageSize": 1}));
                 json!({"eventId": page["records"][0]["eventId"]})

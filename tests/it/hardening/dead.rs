@@ -110,8 +110,7 @@ async fn kill_keeper(gateway: &Gateway, key: &KeyId) -> Result<(), Error> {
         plane: Plane::Internal,
         source: None,
         user_agent: String::new(),
-        now: app.env.clock.now(),
-        horizon: app.store.figures().horizon(),
+        time: app.store.time().read(),
         arrived: (Duration::ZERO, app.env.clock.clone()),
         region: Arc::from("local"),
     };

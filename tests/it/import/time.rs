@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use yaoku::env::{Clock, Timestamp};
+use yaoku::env::Timestamp;
 use yaoku::ids::KeyId;
 use yaoku::model::key::Key;
 
@@ -89,9 +89,7 @@ fn a_clock_that_is_turned_back_revives_no_material() {
     assert_eq!(shut(&admin, &sealed), "KMS.9012");
     assert_eq!(stored(&service, &way.key), 1, "no tick came");
     let back = |service: &mut Service| {
-        service.stop();
-        service.clock = Clock::manual(START.after(SECOND));
-        service.restart();
+        service.restart_at(START.after(DAY - 1200 * SECOND));
     };
     back(&mut service);
     let gone = |admin: &OpenApi| {
@@ -102,9 +100,9 @@ fn a_clock_that_is_turned_back_revives_no_material() {
     gone(&service.admin());
     // What would be over at once is refused.
     let again = Way::new(&service.admin(), &way.key, OAEP);
-    assert_eq!(service.admin().refused(IMPORT, until(&again, START.after(DAY / 2))), "KMS.9020");
+    assert_eq!(service.admin().refused(IMPORT, until(&again, START.after(DAY - SECOND))), "KMS.9020");
     service.config.cron.tick_seconds = 1;
-    back(&mut service);
+    service.restart_at(START.after(DAY));
     poll("the end of the material", || (stored(&service, &way.key) == 0).then_some(()));
     gone(&service.admin());
     service.admin().ok(IMPORT, again.body(&MATERIAL));

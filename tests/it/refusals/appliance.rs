@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 use yaoku::app::App;
+use yaoku::env::Disk;
 use yaoku::ids::{AccessKeyId, InstanceId, KeyId};
 use yaoku::model::access_point::AccessPoint;
 use yaoku::model::account::{Account, User};
@@ -41,7 +42,7 @@ pub struct Appliance {
 
 impl Appliance {
     pub fn start() -> Self {
-        let service = Service::start_with(|config| {
+        let service = Service::demo(Disk::System, |config| {
             config.quota.asymmetric_versions_per_account = 100_000;
             config.import.spare_wrapping_keys = 1;
         });

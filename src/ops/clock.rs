@@ -1,0 +1,136 @@
+//! The appliance's time (contract 5.13): what is said of its clocks, their confirmation, and the time of a demo.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Operation;
+use crate::api::Call;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::model::confirmed::Reading;
+use crate::model::text::Number;
+use crate::store::{Changes, TimeEdit};
+
+/// Furthest that the time of a demo is ahead of the wall clock.
+const OFFSET_MAX: Duration = Duration::from_secs(1000 * 366 * 24 * 3600);
+
+/// The clocks of the appliance. The confirmed clock shows the wall clock as it was when it was believed, and the time that passed
+/// since then by a clock that nobody can set. While the wall clock is more than ten minutes off, nothing is destroyed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClockView {
+    /// The wall clock of the machine: signatures are dated by it.
+    pub wall_time: String,
+    /// The confirmed clock.
+    pub confirmed_time: String,
+    /// `InDoubt` while the wall clock is not trusted.
+    #[schemars(extend("enum" = ["Trusted", "InDoubt"]))]
+    pub clock_state: String,
+    /// Why the wall clock is not trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_doubt: Option<String>,
+    /// Whether the instance was made as a demo, whose time can be moved ahead.
+    pub demo: bool,
+    /// Seconds that the time of a demo is ahead of the wall clock.
+    pub demo_offset: u64,
+}
+
+impl ClockView {
+    /// What a reading shows.
+    pub fn of(time: &Reading, app: &App) -> Self {
+        let doubt = time.doubt();
+        Self {
+            wall_time: time.wall.to_string(),
+            confirmed_time: time.confirmed.to_string(),
+            clock_state: if doubt.is_some() { "InDoubt" } else { "Trusted" }.into(),
+            clock_doubt: doubt.map(|doubt| doubt.to_string()),
+            demo: app.store.time().demo_offset().is_some(),
+            demo_offset: time.offset.as_secs(),
+        }
+    }
+}
+
+/// Says that the wall clock is right, when it is in doubt: the confirmed clock shows the same from now on. What is due by it is
+/// destroyed then. If that takes the confirmed clock back, what has not run out by the wall clock can be used again.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ConfirmClock {}
+
+impl Operation for ConfirmClock {
+    type Output = ClockView;
+
+    async fn run(self, call: &Call, app: &App) -> Result<ClockView> {
+        let mut changes = Changes::default();
+        changes.time(TimeEdit::Confirm);
+        call.commit(&app.store, changes).await?;
+        let time = app.store.time();
+        time.watch();
+        Ok(ClockView::of(&time.read(), app))
+    }
+}
+
+/// Moves the time of a demo ahead, step by step: whatever falls due on the way happens at its moment and in its order, before
+/// the call is answered. Only instances that were made with `--demo` have this operation.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdvanceTime {
+    /// How far, in seconds: 3,660 days at most.
+    #[schemars(extend("examples" = [86_400]))]
+    pub seconds: Number<1, 316_224_000>,
+}
+
+/// The time after it was moved.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdvancedTime {
+    /// The appliance's time.
+    pub time: String,
+    /// Seconds that it is ahead of the wall clock.
+    pub demo_offset: u64,
+    /// How often the time was moved on the way.
+    pub steps: u64,
+    /// How many jobs were done that fell due.
+    pub jobs: u64,
+}
+
+impl Operation for AdvanceTime {
+    type Output = AdvancedTime;
+
+    async fn run(self, call: &Call, app: &App) -> Result<AdvancedTime> {
+        let by = Duration::from_secs(self.seconds.get());
+        if call.time().offset + by > OFFSET_MAX {
+            return Err(Error::invalid("seconds", "moves the time more than a thousand years ahead"));
+        }
+        let advanced = app.advance(by).await?;
+        let time = app.store.time().read();
+        let output = AdvancedTime {
+            time: time.now().to_string(),
+            demo_offset: time.offset.as_secs(),
+            steps: advanced.steps,
+            jobs: advanced.jobs,
+        };
+        call.create(&app.store, Changes::default(), output).await
+    }
+}
+
+/// One step on the way of advanceTime.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepTime {
+    /// Seconds that the time is ahead of the wall clock from now on; it never goes back.
+    pub demo_offset: u64,
+}
+
+impl Operation for StepTime {
+    type Output = ();
+
+    async fn run(self, call: &Call, app: &App) -> Result<()> {
+        if app.store.time().demo_offset().is_none() {
+            return Err(Error::OperationNotFound);
+        }
+        let mut changes = Changes::default();
+        changes.time(TimeEdit::Step(Duration::from_secs(self.demo_offset)));
+        call.commit(&app.store, changes).await
+    }
+}
