@@ -3,6 +3,7 @@
 
 mod associations;
 mod credentials;
+mod matrix;
 mod on_demand;
 mod rates;
 

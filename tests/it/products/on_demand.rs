@@ -1,9 +1,11 @@
 //! Keys on demand: they belong to their account and to no service, where the account may have any (contract section 1).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{CREATE, DECRYPT, DESCRIBE, ENCRYPT, LIST, text};
-use crate::kit::{OpenApi, Service, parallel};
+use crate::kit::{OpenApi, Service, parallel, poll};
 use crate::material::{IMPORT, Way};
 
 const UPDATE: &str = "/account/updateAccount";
@@ -79,6 +81,11 @@ fn every_kind_of_key_can_be_on_demand() {
     });
     admin.ok("/asymmetric/asymmetricSign", sign.clone());
     let sealed = [&plain, &sm4, &external].map(|key| admin.ok(ENCRYPT, text(key)));
+    service.clock.advance(Duration::from_secs(7 * 24 * 3600));
+    poll("a rotation", || {
+        let described = admin.ok(DESCRIBE, json!({"cmkUuid": sm4["cmkUuid"]}));
+        (described["primaryKeyVersion"] != sm4["primaryKeyVersion"]).then_some(())
+    });
     service.restart();
     let admin = service.admin();
     for sealed in sealed {
