@@ -135,7 +135,9 @@ fn a_demo_works_as_written() {
     let told = bash(&home, &pass).unwrap();
     let lines: Vec<&str> = told.lines().filter(|line| !line.starts_with([' ', '{', '}'])).collect();
     assert_eq!(lines, ["2", "Enabled", "PendingImport"], "{told}");
-    assert!(told.contains("\"demoOffset\": 864"), "the record of the end: {told}");
+    // The end was asked for in days from a moment that passed before the time was moved.
+    let recorded = |offset: &&str| told.contains(&format!("\"demoOffset\": {offset}"));
+    assert!(["863", "864"].iter().any(|offset| recorded(offset)), "the record of the end: {told}");
 }
 
 /// The address is that of the test's service; the profile lies in the test's folder.
