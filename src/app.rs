@@ -80,6 +80,8 @@ pub struct App {
     /// Password hashes that run, and those with them that wait.
     hashing: Arc<Semaphore>,
     hashing_or_waiting: Semaphore,
+    /// Whoever holds it makes a default key, see createDefaultKey.
+    pub making_default_key: tokio::sync::Mutex<()>,
     /// When the cipher machine last passed its self-tests, by the wall clock.
     self_tested: Mutex<Timestamp>,
     /// When cron last finished a tick, on the monotonic clock.
@@ -114,6 +116,7 @@ impl App {
             users: Keepers::new(&store, arbiter.clone(), idle),
             hashing: Arc::new(Semaphore::new(HASHES)),
             hashing_or_waiting: Semaphore::new(HASHES + HASHES_WAITING),
+            making_default_key: tokio::sync::Mutex::default(),
             // A machine that answers has just passed them, at its start or when it was unlocked.
             self_tested: Mutex::new(env.clock.now()),
             last_tick: Mutex::new(env.clock.monotonic()),
@@ -207,6 +210,16 @@ impl App {
             Owner::OnDemand | Owner::Product(_) => owner::partition_of(account),
         };
         Ok(PartitionId(*partition.as_bytes()))
+    }
+
+    /// Makes the partition of a key, if it is the account's own and not there yet; that of a service is.
+    pub async fn ensure_partition(&self, key: &Key) -> Result<()> {
+        match key.owner {
+            Owner::Service(_) => Ok(()),
+            Owner::OnDemand | Owner::Product(_) => {
+                self.machine.create_partition(self.partition_of(key.account, key.owner)?).await
+            }
+        }
     }
 
     /// The public key of the device that signs the audit trail.

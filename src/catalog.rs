@@ -94,11 +94,15 @@ operations! {
     ops::deletion::CancelDeleteProtect: "cancelDeleteProtect" ["/cmkManage/cancelDeleteProtect"] "kms:cmk:cancelDeleteProtect" Write KeyWrite BOTH Tenant "关闭删除保护" "Cancel deletion protection";
     ops::rehearsal::RehearseKeyDisabling: "rehearseKeyDisabling" ["/cmkManage/rehearseKeyDisabling"] "kms:cmk:rehearse" Write KeyWrite OPENAPI Tenant "演练禁用密钥" "Rehearse disabling of key";
     ops::key::UpdateKeyDescription: "updateKeyDescription" ["/keyManage/updateKeyDescription"] "kms:cmk:update" Write KeyWrite BOTH Tenant "修改密钥描述" "Update key description";
-    ops::key::DescribeKey: "describeKey" ["/keyManage/describeKey"] "kms:cmk:describe" Read KeyRead BOTH Tenant "查询密钥详情" "Describe key";
+    ops::key::DescribeKey: "describeKey" ["/keyManage/describeKey"] "kms:cmk:describe" Read KeyRead BOTH Product "查询密钥详情" "Describe key";
     ops::key::ListAliasKeys: "listAliasKeys" ["/keyManage/listAliasKeys"] "kms:cmk:list" Read KeyRead BOTH Tenant "查询密钥列表" "List keys";
     // ours; cron submits the last one
     ops::tombstone::ListDestroyedKeys: "listDestroyedKeys" ["/keyManage/listDestroyedKeys"] "kms:cmk:listDestroyedKeys" Read OtherRead OPENAPI Tenant "查询已销毁密钥" "List destroyed keys";
     ops::deletion::DestroyKey: "destroyKey" [] "kms:cmk:destroy" Write Unlimited INTERNAL Tenant "销毁密钥" "Destroy key";
+    ops::product::ListSymmetricKeys: "listSymmetricKeys" ["/keyManage/listSymmetricKeys"] "kms:cmk:listSymmetricKeys" Read OtherRead BOTH Product "查询对称密钥列表" "List symmetric keys";
+    ops::product::CreateDefaultKey: "createDefaultKey" ["/cmkManage/createDefaultKey"] "kms:cmk:createDefaultKey" Write OtherWrite OPENAPI Product "创建默认密钥" "Create default key";
+    ops::product::DetectAssociation: "detectAssociation" ["/cmkManage/detectAssociation"] "kms:cmk:detectAssociation" Read OtherRead OPENAPI Tenant "云产品关联检测" "Detect associations with cloud products";
+    ops::resource::ResourceInfo: "resourceInfo" ["/resource/resourceInfo"] "kms:cmk:resourceInfo" Read OtherRead OPENAPI Tenant "查询资源用量" "Describe figures of service";
     // contract 5.2
     ops::alias::CreateAlias: "createAlias" ["/keyName/createAlias"] "kms:cmk:createAlias" Write KeyWrite BOTH Tenant "创建别名" "Create alias";
     ops::alias::UpdateAlias: "updateAlias" ["/keyName/updateAlias"] "kms:cmk:updateAlias" Write KeyWrite BOTH Tenant "更新别名" "Update alias";
@@ -117,14 +121,14 @@ operations! {
     ops::key_material::DeleteKeyMaterial: "deleteKeyMaterial" ["/importKey/deleteKeyMaterial"] "kms:cmk:deleteMaterial" Write KeyWrite BOTH Tenant "删除密钥材料" "Delete key material";
     ops::key_material::ExpireKeyMaterial: "expireKeyMaterial" [] "kms:cmk:expireMaterial" Write Unlimited INTERNAL Tenant "清除到期密钥材料" "Expire key material";
     // contract 5.5; "/get/…", "/cmManage/…" and the lower-case c of "certificatecompute" are the published paths
-    ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Tenant "加密" "Encrypt";
-    ops::symmetric::Decrypt: "decrypt" ["/keyCompute/decrypt"] "kms:cmk:decrypt" Write Symmetric BOTH Tenant "解密" "Decrypt";
-    ops::data_key::GenerateDataKey: "generateDataKey" ["/keyCompute/generateDataKey"] "kms:cmk:generateDataKey" Write Symmetric BOTH Tenant "生成数据密钥" "Generate data key";
-    ops::data_key::GenerateDataKeyWithoutPlaintext: "generateDataKeyWithoutPlaintext" ["/keyCompute/generateDataKeyWithoutPlaintext"] "kms:cmk:generateDataKeyWithoutPlaintext" Write Symmetric BOTH Tenant "生成不含明文的数据密钥" "Generate data key without plaintext";
+    ops::symmetric::Encrypt: "encrypt" ["/keyCompute/encrypt"] "kms:cmk:encrypt" Write Symmetric BOTH Product "加密" "Encrypt";
+    ops::symmetric::Decrypt: "decrypt" ["/keyCompute/decrypt"] "kms:cmk:decrypt" Write Symmetric BOTH Product "解密" "Decrypt";
+    ops::data_key::GenerateDataKey: "generateDataKey" ["/keyCompute/generateDataKey"] "kms:cmk:generateDataKey" Write Symmetric BOTH Product "生成数据密钥" "Generate data key";
+    ops::data_key::GenerateDataKeyWithoutPlaintext: "generateDataKeyWithoutPlaintext" ["/keyCompute/generateDataKeyWithoutPlaintext"] "kms:cmk:generateDataKeyWithoutPlaintext" Write Symmetric BOTH Product "生成不含明文的数据密钥" "Generate data key without plaintext";
     ops::export::ExportDataKey: "exportDataKey" ["/keyCompute/exportDataKey"] "kms:cmk:exportDataKey" Write Symmetric BOTH Tenant "导出数据密钥" "Export data key";
     ops::export::GenerateAndExportDataKey: "generateAndExportDataKey" ["/keyCompute/generateAndExportDataKey"] "kms:cmk:generateAndExportDataKey" Write Symmetric BOTH Tenant "生成并导出数据密钥" "Generate and export data key";
-    ops::re_encrypt::ReEncrypt: "reEncrypt" ["/cmManage/reEncrypt", "/cmkManage/reEncrypt", "/keyCompute/reEncrypt"] "kms:cmk:reEncrypt" Write Symmetric BOTH Tenant "密文转加密" "Re-encrypt";
-    ops::data_key::GetDataKey: "getDataKey" ["/keyCompute/getDataKey"] "kms:cmk:getDataKey" Read Symmetric BOTH Tenant "查询数据密钥详情" "Get data key";
+    ops::re_encrypt::ReEncrypt: "reEncrypt" ["/cmManage/reEncrypt", "/cmkManage/reEncrypt", "/keyCompute/reEncrypt"] "kms:cmk:reEncrypt" Write Symmetric BOTH Product "密文转加密" "Re-encrypt";
+    ops::data_key::GetDataKey: "getDataKey" ["/keyCompute/getDataKey"] "kms:cmk:getDataKey" Read Symmetric BOTH Product "查询数据密钥详情" "Get data key";
     ops::integrity::HmacCompute: "hmaccompute" ["/get/hmaccompute"] "kms:cmk:hmaccompute" Write Integrity BOTH Tenant "计算消息认证码" "Compute HMAC-SM3";
     ops::integrity::MessageDigest: "messageDigest" ["/get/messageDigest"] "kms:cmk:messageDigest" Write Integrity BOTH Tenant "计算消息摘要" "Compute SM3 digest";
     ops::random::GetRandom: "getRandom" ["/certificatecompute/getRandom", "/certificateCompute/getRandom"] "kms:cert:getRandom" Write Random BOTH Tenant "获取随机数" "Get random bytes";
@@ -146,6 +150,11 @@ operations! {
     ops::account::InitialiseAppliance: "initialiseAppliance" [] "iam:initialiseAppliance" Write Unlimited INTERNAL Administrator "初始化" "Initialise appliance";
     ops::account::CreateAccount: "createAccount" ["/account/createAccount"] "iam:createAccount" Write OtherWrite OPENAPI Administrator "创建账号" "Create account";
     ops::account::ListAccount: "listAccount" ["/account/listAccount"] "iam:listAccount" Read OtherRead OPENAPI Administrator "查询账号列表" "List accounts";
+    ops::account::DescribeAccount: "describeAccount" ["/account/describeAccount"] "iam:describeAccount" Read OtherRead OPENAPI Administrator "查询账号详情" "Describe account";
+    ops::account::UpdateAccount: "updateAccount" ["/account/updateAccount"] "iam:updateAccount" Write OtherWrite OPENAPI Administrator "修改账号" "Update account";
+    ops::product_credential::CreateProductCredential: "createProductCredential" ["/product/createProductCredential"] "iam:createProductCredential" Write OtherWrite OPENAPI Tenant "创建云产品凭证" "Create credential of cloud product";
+    ops::product_credential::ListProductCredential: "listProductCredential" ["/product/listProductCredential"] "iam:listProductCredential" Read OtherRead OPENAPI Tenant "查询云产品凭证" "List credentials of cloud products";
+    ops::product_credential::DeleteProductCredential: "deleteProductCredential" ["/product/deleteProductCredential"] "iam:deleteProductCredential" Write OtherWrite OPENAPI Tenant "删除云产品凭证" "Delete credential of cloud product";
     ops::tag::TagResources: "tagResources" ["/tag/tagResources"] "iam:tagResources" Write OtherWrite OPENAPI Tenant "绑定标签" "Tag resources";
     ops::tag::UntagResources: "untagResources" ["/tag/untagResources"] "iam:untagResources" Write OtherWrite OPENAPI Tenant "解绑标签" "Untag resources";
     ops::tag::ListTagResources: "listTagResources" ["/tag/listTagResources"] "iam:listTagResources" Read OtherRead OPENAPI Tenant "查询资源标签" "List tagged resources";
@@ -201,7 +210,7 @@ mod tests {
     fn fields_carry_names_limits_and_examples() {
         let fields = by_name("generateDataKey").unwrap().fields();
         let field = |name: &str| fields.iter().find(|field| field.name == name).unwrap();
-        assert_eq!(fields.len(), 4);
+        assert_eq!(fields.len(), 6);
         assert!(field("cmkUuid").required && field("cmkUuid").example().is_some());
         assert!(!field("numberOfBytes").required);
         assert_eq!(field("numberOfBytes").schema["maximum"], 1024);

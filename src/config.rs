@@ -230,6 +230,7 @@ pub struct Cron {
 pub struct Quota {
     pub keys_per_base_instance: u64,
     pub asymmetric_versions_per_account: u64,
+    pub on_demand_keys_per_account: u64,
 }
 
 /// Imports of key material.
@@ -332,6 +333,7 @@ impl Config {
                 1_000_000_000,
             ),
             ("erasure.delay_seconds", config.erasure.delay_seconds, 0, 30 * day),
+            ("quota.on_demand_keys_per_account", config.quota.on_demand_keys_per_account, 0, 1_000_000_000),
             ("import.spare_wrapping_keys", config.import.spare_wrapping_keys as u64, 0, 1000),
         ];
         for (name, value, least, most) in bounds {

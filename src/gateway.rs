@@ -8,6 +8,7 @@ mod door;
 mod metrics;
 mod replays;
 mod strangers;
+mod targets;
 mod throttle;
 
 use std::borrow::Cow;
@@ -20,20 +21,15 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use sm3::Sm3;
 
-use crate::api::{Access, Arrival, Call, Common, Fields, Target};
+use crate::api::{Access, Arrival, Call, Common, Fields};
 use crate::app::App;
 use crate::catalog::{self, Row};
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
-use crate::ids::InstanceId;
-use crate::model::access_point::AccessPoint;
-use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::audit::Draft;
-use crate::model::credential::Holder;
-use crate::model::instance::Instance;
 use crate::model::principal::{Audience, Plane, Principal};
-use crate::ops::Operation;
-use crate::store::{Condition, Entry, EopTrace, Page, TokenKey};
+use crate::ops::{Operation, Prepared};
+use crate::store::{Condition, Entry, EopTrace, TokenKey};
 use authentication::Refusal;
 pub use calls::Calls;
 pub use door::{Door, Readiness};
@@ -261,23 +257,38 @@ impl Gateway {
         if !call.principal.permits(row.spec.audience) {
             return Err(Error::NoPermission);
         }
-        self.throttle.charge(call, row.spec.rate, &self.app)?;
+        let product = matches!(call.principal, Principal::Product { .. });
+        if !product {
+            self.throttle.charge(call, row.spec.rate, &self.app)?;
+        }
+        let operation = self.decode(row, fields, call);
+        if product {
+            // Its keys decide; what cannot be read, or names none of them, counts like other calls.
+            self.throttle.charge(call, self.class_of_product(row, call)?, &self.app)?;
+        }
+        let operation = operation?;
+        if let Some(first) = self.first_result(fields, call)? {
+            return Ok(first);
+        }
+        operation.run(call, &self.app).await
+    }
+
+    /// Steps 5 to 7: what is asked for, and whether the caller may touch what it names.
+    fn decode(&self, row: &Row, fields: &Fields, call: &mut Call) -> Result<Box<dyn Prepared>> {
         call.common = fields.decode::<Common>()?;
         if call.common.region_id.as_ref().is_some_and(|region| region.as_str() != &*self.region) {
             return Err(Error::invalid("regionId", "names no region of this appliance"));
         }
         let operation = (row.prepare)(fields)?;
-        if let (Some(id), Audience::Tenant | Audience::Product) = (call.common.instance_id, row.spec.audience)
+        if let (Some(named), Audience::Tenant | Audience::Product) =
+            (call.common.instance_id, row.spec.audience)
         {
-            self.named_service(id, call)?;
+            self.named_service(named, call)?;
         }
         for target in operation.targets()? {
             self.resolve(target, call)?;
         }
-        if let Some(first) = self.first_result(fields, call)? {
-            return Ok(first);
-        }
-        operation.run(call, &self.app).await
+        Ok(operation)
     }
 
     /// The first result under this `clientToken`; notes the token for the operation if there is none yet.
@@ -302,85 +313,6 @@ impl Gateway {
             Some(_) => Err(Error::invalid("clientToken", "was used with another request")),
             None => Ok(None),
         }
-    }
-
-    /// Steps 6 and 7: what a target is, and whether the caller may touch it. What a caller may not see is not there.
-    fn resolve(&self, target: Target, call: &Call) -> Result<()> {
-        match target {
-            Target::Key(KeyRef::Id(id)) => self.resolve_key(id, "", call),
-            Target::Key(KeyRef::Alias(name)) => {
-                let alias = self.alias(&name, call)?;
-                self.resolve_key(alias.key, name.as_str(), call)
-            }
-            Target::Alias(name) => {
-                let alias = self.alias(&name, call)?;
-                let key = self.app.keys.get(&alias.key)?.ok_or(Error::AliasNotFound)?;
-                if !call.principal.sees(key.account, key.owner.service()) {
-                    return Err(Error::AliasNotFound);
-                }
-                call.touch_owner(&key);
-                call.touch_alias(alias);
-                Ok(())
-            }
-            Target::AccessPoint(id) => {
-                let point = self.app.access_points.get(&id)?;
-                let missing = Error::ResourceNotFound("access point");
-                let point: Arc<AccessPoint> = point
-                    .filter(|point| call.principal.sees(point.account, Some(point.instance)))
-                    .ok_or(missing)?;
-                call.touch_instance(point.instance);
-                call.touch("AccessPoint", id.text(), point.name.as_str());
-                Ok(())
-            }
-            Target::Credential(id) => {
-                let missing = Error::ResourceNotFound("access key");
-                let holder = self.app.credentials.get(&id)?.map(|credential| credential.holder);
-                let Some(Holder::AccessPoint(point)) = holder else { return Err(missing) };
-                let point = self.app.access_points.get(&point)?;
-                let point = point.filter(|point| call.principal.sees(point.account, Some(point.instance)));
-                call.touch_instance(point.ok_or(missing)?.instance);
-                call.touch("Credential", id.text(), "");
-                Ok(())
-            }
-            Target::Service => {
-                call.touch_instance(self.service(call)?);
-                Ok(())
-            }
-        }
-    }
-
-    fn resolve_key(&self, id: crate::ids::KeyId, meant_as: &str, call: &Call) -> Result<()> {
-        let key = self.app.keys.get(&id)?;
-        let key = key
-            .filter(|key| call.principal.sees(key.account, key.owner.service()))
-            .ok_or(Error::KeyNotFound)?;
-        call.touch_owner(&key);
-        call.touch_key(id, meant_as);
-        Ok(())
-    }
-
-    fn alias(&self, name: &AliasName, call: &Call) -> Result<Alias> {
-        self.app.store.get::<Alias>(&(call.account()?, name.clone()))?.ok_or(Error::AliasNotFound)
-    }
-
-    /// The service named by `instanceId`, or the caller's own, or the account's oldest.
-    fn service(&self, call: &Call) -> Result<InstanceId> {
-        match (&call.principal, call.common.instance_id) {
-            (Principal::AccessPoint { instance, .. }, None) => Ok(*instance),
-            (_, Some(id)) => self.named_service(id, call),
-            (Principal::User { .. } | Principal::Product { .. } | Principal::System, None) => {
-                let page: Page<Instance> =
-                    self.app.store.page(&Instance::of_account(call.account()?), 0, 1)?;
-                page.records.first().map(|instance| instance.id).ok_or(Error::ResourceNotFound("service"))
-            }
-        }
-    }
-
-    /// The service that a call names. It must be the caller's to see also where the operation does without.
-    fn named_service(&self, id: InstanceId, call: &Call) -> Result<InstanceId> {
-        let instance = self.app.instances.get(&id)?;
-        let seen = instance.filter(|instance| call.principal.sees(instance.account, Some(id)));
-        seen.map(|instance| instance.id).ok_or(Error::ResourceNotFound("service"))
     }
 
     /// Records a call whose caller is not proven, or counts it with others of its source.

@@ -20,6 +20,7 @@ key_read = { openapi = 10000000, access_point = 10000000 }
 key_write = { openapi = 10000000, access_point = 10000000 }
 symmetric = { openapi = 10000000, access_point = 10000000 }
 asymmetric = { openapi = 10000000, access_point = 10000000 }
+default_key = { openapi = 10000000, access_point = 10000000 }
 integrity = { openapi = 10000000, access_point = 10000000 }
 random = { openapi = 10000000, access_point = 10000000 }
 other_read = { openapi = 10000000, access_point = 10000000 }

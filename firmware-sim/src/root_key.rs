@@ -18,8 +18,8 @@ use crate::shared::Shared;
 use crate::slots::Slots;
 use crate::software_root;
 
-/// Most partitions of one machine, the device's own included.
-pub const PARTITIONS_MAX: usize = 4096;
+/// Most partitions of one machine, the device's own included: each tenant has one of its own and one for a service.
+pub const PARTITIONS_MAX: usize = 8192;
 
 const KEY_BYTES: usize = 32;
 const FIRST_GENERATION: u32 = 1;

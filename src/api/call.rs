@@ -17,9 +17,12 @@ use crate::model::attempt::{Attempt, Outcome};
 use crate::model::audit::Draft;
 use crate::model::confirmed::Reading;
 use crate::model::key::Key;
+use crate::model::owner::ServiceRef;
 use crate::model::principal::{Plane, Principal};
 use crate::model::text::{Number, Text};
-use crate::store::{Changes, Entry, EopTrace, Place, Remembered, Store, TokenKey, UsedVersions};
+use crate::store::{
+    Changes, Entry, EopTrace, Place, ProductUse, Remembered, Resource, Store, TokenKey, UsedVersions,
+};
 
 /// How long a `clientToken` returns the first result.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -35,6 +38,8 @@ pub enum Target {
     AccessPoint(AccessPointId),
     /// A credential of an access point.
     Credential(AccessKeyId),
+    /// A credential of a cloud product.
+    ProductCredential(AccessKeyId),
     /// A service, named by `instanceId` or the caller's default.
     Service,
 }
@@ -81,6 +86,7 @@ pub struct Call {
     time: Reading,
     touched: RefCell<Touched>,
     used: Cell<UsedVersions>,
+    resource: RefCell<Resource>,
     attempts: RefCell<Vec<Attempt>>,
     eop: EopTrace,
     place: RefCell<Option<Place>>,
@@ -91,8 +97,8 @@ pub struct Call {
 #[derive(Debug, Default, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Common {
-    /// The service meant; without it the caller's own or oldest.
-    pub instance_id: Option<InstanceId>,
+    /// The service meant; without it the caller's own or oldest. `on-demand` means keys that belong to no service.
+    pub instance_id: Option<ServiceRef>,
     /// For a day, the same token with the same request returns the first result.
     pub client_token: Option<Text<1, 64>>,
     /// The region; it must be that of the service.
@@ -176,6 +182,7 @@ impl Call {
             time: arrival.time,
             touched: RefCell::default(),
             used: Cell::default(),
+            resource: RefCell::default(),
             attempts: RefCell::default(),
             eop,
             place: RefCell::new(Some(place)),
@@ -278,6 +285,22 @@ impl Call {
         self.used.set(used);
     }
 
+    /// Notes the resource that a cloud product works for. What other callers say of resources is of no account.
+    pub fn work_for(&self, resource: Resource) {
+        *self.resource.borrow_mut() = resource;
+    }
+
+    /// What a successful call leaves among the associations: a cloud product's work with keys.
+    fn product_use(&self) -> Option<Box<ProductUse>> {
+        match (&self.principal, self.used.get().is_empty()) {
+            (Principal::Product { code, .. }, false) => {
+                Some(Box::new(ProductUse { product: *code, resource: self.resource.borrow().clone() }))
+            }
+            (Principal::Product { .. }, true)
+            | (Principal::User { .. } | Principal::AccessPoint { .. } | Principal::System, _) => None,
+        }
+    }
+
     /// Notes that a key is disabled, pending deletion or in rehearsal. A call makes one attempt on a key, however often it
     /// names it.
     pub fn attempt(&self, attempt: Attempt) {
@@ -377,6 +400,7 @@ impl Call {
             rehearsal: attempts.iter().any(|attempt| attempt.outcome == Outcome::Rehearsed),
             duration: clock.monotonic().saturating_sub(*since),
         };
-        Box::new(Entry { draft, failure, changes, uses: self.used.get(), attempts, eop: self.eop.clone() })
+        let (uses, product) = (self.used.get(), self.product_use());
+        Box::new(Entry { draft, failure, changes, uses, product, attempts, eop: self.eop.clone() })
     }
 }

@@ -84,8 +84,13 @@ fn common(row: &Row, id: &str, deprecated: bool, responses: &Value) -> Map<Strin
     set("x-access", access(spec.access).into());
     set("x-rate-class", rate_class(spec.rate).into());
     set("x-planes", planes.into());
-    if spec.audience == Audience::Administrator {
-        set("x-administrators-only", true.into());
+    let mark = match (spec.audience, spec.reach.contains(Plane::OpenApi)) {
+        (Audience::Administrator, _) => Some("x-administrators-only"),
+        (Audience::Product, true) => Some("x-cloud-products"),
+        (Audience::Product, false) | (Audience::Tenant, _) => None,
+    };
+    if let Some(mark) = mark {
+        set(mark, true.into());
     }
     if spec.reach.is_demo_only() {
         set("x-demo-instances-only", true.into());
@@ -111,6 +116,7 @@ fn rate_class(class: RateClass) -> &'static str {
         RateClass::KeyWrite => "key_write",
         RateClass::Symmetric => "symmetric",
         RateClass::Asymmetric => "asymmetric",
+        RateClass::DefaultKey => "default_key",
         RateClass::Integrity => "integrity",
         RateClass::Random => "random",
         RateClass::OtherRead => "other_read",

@@ -5,7 +5,7 @@ const WORDS = {
   zh: {
     search: "搜索操作、字段、错误码", other: "EN", about: "说明", fields: "请求字段", result: "结果字段", errors: "错误码",
     call: "命令行示例", body: "请求示例", required: "必填", limits: "类型与取值", example: "示例", name: "名称",
-    description: "说明", none: "无", code: "错误码", text: "含义", read: "读", write: "写", admin: "仅管理员",
+    description: "说明", none: "无", code: "错误码", text: "含义", read: "读", write: "写", admin: "仅管理员", product: "云产品可调用",
     also: "也接受", spelling: "另一种写法", failed: "无法读取 /openapi.json", nothing: "没有匹配的操作", planes: "可用接口",
     openapi: "OpenAPI", accessPoint: "应用接入点", action: "权限", rate: "限流类别",
   },
@@ -13,7 +13,7 @@ const WORDS = {
     search: "Search operations, fields, codes", other: "中文", about: "About", fields: "Request fields", result: "Result fields",
     errors: "Error codes", call: "On the command line", body: "Example of a body", required: "required", limits: "Type and limits",
     example: "Example", name: "Name", description: "Description", none: "none", code: "Code", text: "Meaning", read: "read",
-    write: "write", admin: "administrators only", also: "also", spelling: "other spelling", failed: "/openapi.json cannot be read",
+    write: "write", admin: "administrators only", product: "cloud products too", also: "also", spelling: "other spelling", failed: "/openapi.json cannot be read",
     nothing: "No operation matches", planes: "Planes", openapi: "OpenAPI", accessPoint: "access point", action: "Permission",
     rate: "Rate class",
   },
@@ -147,7 +147,8 @@ function operation({ path, post, get, others }) {
   const name = post["x-operation"];
   const head = element("summary", {}, element("h3", {}, `${name} ${titleOf(post)}`),
     element("code", { class: "path" }, `${get ? "GET, POST" : "POST"} ${path}`),
-    post["x-administrators-only"] ? element("span", { class: "mark" }, words().admin) : null);
+    post["x-administrators-only"] ? element("span", { class: "mark" }, words().admin) : null,
+    post["x-cloud-products"] ? element("span", { class: "mark" }, words().product) : null);
   const inside = element("div", { class: "body" });
   const whole = element("details", { id: name }, head, inside);
   whole.addEventListener("toggle", () => {

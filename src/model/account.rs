@@ -16,8 +16,19 @@ pub struct Account {
     pub name: Name,
     /// Whether its people administer the appliance: the first account does.
     pub administrator: bool,
+    /// Whether it may make keys on demand, which belong to no service.
+    pub on_demand: bool,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// A tenant as record version 1 had it.
+#[derive(Deserialize)]
+struct AccountVersion1 {
+    id: AccountId,
+    name: Name,
+    administrator: bool,
+    created: Timestamp,
 }
 
 impl Account {
@@ -30,7 +41,7 @@ impl Account {
 impl Record for Account {
     type Id = AccountId;
     const KIND: Kind = Kind::Account;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn id(&self) -> AccountId {
         self.id
@@ -42,6 +53,16 @@ impl Record for Account {
 
     fn listings(&self) -> Vec<Listing> {
         vec![Listing::by_creation(Self::all(), self.created, self.id.as_bytes())]
+    }
+
+    fn upgrade(version: u8, body: &[u8]) -> Option<Self> {
+        match version {
+            1 => {
+                let AccountVersion1 { id, name, administrator, created } = postcard::from_bytes(body).ok()?;
+                Some(Self { id, name, administrator, on_demand: false, created })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -84,5 +105,24 @@ impl Record for User {
 
     fn listings(&self) -> Vec<Listing> {
         vec![Listing::by_name(Self::of_account(self.account), self.name.as_str())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_of_before_may_make_no_keys_on_demand() {
+        // Record version 1: id as length and bytes, name, administrator, created.
+        let mut stored = vec![1, 16];
+        stored.extend([7; 16]);
+        stored.extend(b"\x03old\x01\x0a");
+        let account = Account::decode(&stored).unwrap();
+        assert_eq!((account.id, account.name.as_str()), (AccountId::from_bytes([7; 16]), "old"));
+        assert!(account.administrator && !account.on_demand);
+        assert_eq!(account.created, Timestamp(5));
+        assert!(Account::decode(&account.encode().unwrap()).unwrap() == account);
+        assert!(Account::decode(&stored[..20]).is_none(), "damaged");
     }
 }

@@ -49,7 +49,7 @@ pub struct Draft {
     pub resource_ids: Vec<String>,
     /// The name by which the caller meant the resource, such as an alias.
     pub resource_name: String,
-    /// `USER`, `ACCESS_POINT`, `SYSTEM`; `UNKNOWN` before authentication.
+    /// `USER`, `ACCESS_POINT`, `PRODUCT`, `SYSTEM`; `UNKNOWN` before authentication.
     pub principal_type: &'static str,
     /// Name of the caller.
     pub user_name: String,

@@ -1,4 +1,4 @@
-//! Credentials: an access key and its wrapped secret, owned by an access point or by a person. The secret itself is
+//! Credentials: an access key and its wrapped secret, owned by an access point, a person or a cloud product. The secret itself is
 //! known to the cipher machine alone.
 
 use firmware_sim::WrappedKey;
@@ -65,6 +65,12 @@ impl Credential {
         List::of(Kind::Credential, Kind::Product, account.as_bytes())
     }
 
+    /// The credentials of one cloud product in one account, oldest first; its length is what their limit counts.
+    pub fn of_product(account: AccountId, code: ServiceCode) -> List {
+        let owner = [account.as_bytes().as_slice(), &[code.number()]].concat();
+        List::of(Kind::Credential, Kind::Account, &owner)
+    }
+
     /// Has the credential accepted again; one that is accepted stays so.
     pub fn enable(&mut self) -> Result<()> {
         self.status = CredentialStatus::Enabled;
@@ -99,12 +105,15 @@ impl Record for Credential {
     }
 
     fn listings(&self) -> Vec<Listing> {
-        let list = match self.holder {
-            Holder::AccessPoint(id) => Self::of_access_point(id),
-            Holder::User(id) => Self::of_user(id),
-            Holder::Product(_) => Self::of_products(self.account),
+        let lists = match self.holder {
+            Holder::AccessPoint(id) => vec![Self::of_access_point(id)],
+            Holder::User(id) => vec![Self::of_user(id)],
+            Holder::Product(code) => {
+                vec![Self::of_products(self.account), Self::of_product(self.account, code)]
+            }
         };
-        vec![Listing::by_creation(list, self.created, self.id.as_bytes())]
+        let place = |list| Listing::by_creation(list, self.created, self.id.as_bytes());
+        lists.into_iter().map(place).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Service instances: what a tenant has bought. A service has an edition, base instances that multiply its rates and
 //! quotas, and a partition of the cipher machine of its own.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
@@ -10,7 +11,7 @@ use crate::model::record::{Kind, List, Listing, Record};
 use crate::model::text::Name;
 
 /// What a service offers (manual: basic and enterprise edition).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Edition {
     /// Software level, AES_256 and RSA_2048.
     #[serde(rename = "BASIC")]
@@ -21,7 +22,7 @@ pub enum Edition {
 }
 
 /// Whether a service runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceState {
     /// It answers.
     Running,

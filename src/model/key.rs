@@ -150,6 +150,15 @@ impl Key {
         List::of(Kind::Key, Kind::Instance, instance.as_bytes())
     }
 
+    /// The keys of one owner in an account, oldest first; of a cloud product those of all products.
+    pub fn of_owner(account: AccountId, owner: Owner) -> List {
+        match owner {
+            Owner::Service(instance) => Self::of_instance(instance),
+            Owner::OnDemand => Self::on_demand_of(account),
+            Owner::Product(_) => Self::defaults_of(account),
+        }
+    }
+
     /// The keys on demand of one account, oldest first; its length is what their quota counts.
     pub fn on_demand_of(account: AccountId) -> List {
         List::of(Kind::Key, Kind::OnDemand, account.as_bytes())
@@ -441,12 +450,7 @@ impl Record for Key {
     }
 
     fn listings(&self) -> Vec<Listing> {
-        let of_owner = match self.owner {
-            Owner::Service(instance) => Self::of_instance(instance),
-            Owner::OnDemand => Self::on_demand_of(self.account),
-            Owner::Product(_) => Self::defaults_of(self.account),
-        };
-        let mut listings = [Self::of_account(self.account), of_owner]
+        let mut listings = [Self::of_account(self.account), Self::of_owner(self.account, self.owner)]
             .map(|list| Listing::by_creation(list, self.created, self.id.as_bytes()))
             .to_vec();
         for version in self.versions.iter().filter(|_| !self.spec.is_symmetric()) {

@@ -5,6 +5,7 @@ pub mod access_point;
 pub mod account;
 pub mod algorithm;
 pub mod alias;
+pub mod association;
 pub mod attempt;
 pub mod audit;
 pub mod checkpoint;

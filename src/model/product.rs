@@ -39,6 +39,18 @@ impl ServiceCode {
             Self::Dds => "dds",
         }
     }
+
+    /// Its number in store keys, never used again for another one.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Ecs => 0,
+            Self::Zos => 1,
+            Self::Sfs => 2,
+            Self::Mysql => 3,
+            Self::Postgresql => 4,
+            Self::Dds => 5,
+        }
+    }
 }
 
 impl fmt::Display for ServiceCode {
@@ -56,5 +68,11 @@ mod tests {
         for code in ServiceCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.to_string());
         }
+    }
+
+    #[test]
+    fn no_two_products_share_a_number() {
+        let numbers: Vec<u8> = ServiceCode::ALL.iter().map(|code| code.number()).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
     }
 }

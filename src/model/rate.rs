@@ -18,6 +18,8 @@ pub enum RateClass {
     Symmetric,
     /// Work with key pairs.
     Asymmetric,
+    /// Symmetric work of cloud products with default keys.
+    DefaultKey,
     /// MACs and digests.
     Integrity,
     /// Random numbers.
@@ -54,6 +56,8 @@ pub struct Rates {
     pub symmetric: Rate,
     /// See [`RateClass::Asymmetric`].
     pub asymmetric: Rate,
+    /// See [`RateClass::DefaultKey`].
+    pub default_key: Rate,
     /// See [`RateClass::Integrity`].
     pub integrity: Rate,
     /// See [`RateClass::Random`].
@@ -73,6 +77,7 @@ impl Rates {
             RateClass::KeyWrite => Some(self.key_write),
             RateClass::Symmetric => Some(self.symmetric),
             RateClass::Asymmetric => Some(self.asymmetric),
+            RateClass::DefaultKey => Some(self.default_key),
             RateClass::Integrity => Some(self.integrity),
             RateClass::Random => Some(self.random),
             RateClass::OtherRead => Some(self.other_read),

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::ids::{AccessPointId, InstanceId};
 use crate::model::access_point::AccessPoint;
+use crate::model::owner::ServiceRef;
 use crate::model::principal::Plane;
 use crate::model::text::Text;
 
@@ -59,7 +60,8 @@ impl Operation for ListApplicationAccessPoint {
         let list = AccessPoint::of_account(call.account()?);
         let keep = |point: &AccessPoint| {
             let named = self.name.as_ref().is_none_or(|part| point.name.as_str().contains(part.as_str()));
-            Ok(named && call.common.instance_id.is_none_or(|instance| instance == point.instance))
+            let service = ServiceRef::Service(point.instance);
+            Ok(named && call.common.instance_id.is_none_or(|meant| meant == service))
         };
         let page = app.store.filter(&list, self.page.offset(), self.page.limit(), keep)?;
         let endpoint = app.access_point_url();

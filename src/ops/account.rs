@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Operation, credential};
-use crate::api::{Call, Page, SecretText};
+use crate::api::{Call, Moment, Page, SecretText};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, PartitionId, UserId};
@@ -19,6 +19,7 @@ use crate::store::Changes;
 
 /// Tenants of one appliance: each needs a partition of the cipher machine.
 const ACCOUNTS_MAX: u64 = 4000;
+const NO_ACCOUNT: Error = Error::ResourceNotFound("account");
 const PASSWORD_ALPHABET: &[u8; 64] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789-_.+*=~";
 
 /// Sets the appliance up: the first account, which administers it. Runs once.
@@ -32,6 +33,9 @@ pub struct InitialiseAppliance {}
 pub struct CreateAccount {
     /// What the tenant is called, 1 to 64 characters.
     pub name: Name,
+    /// Whether it may make keys on demand, which belong to no service.
+    #[serde(default)]
+    pub on_demand_keys: bool,
 }
 
 /// A new tenant: ids, and the secrets that are shown only here.
@@ -68,7 +72,14 @@ impl Operation for InitialiseAppliance {
     type Output = NewAccount;
 
     async fn run(self, call: &Call, app: &App) -> Result<NewAccount> {
-        found(named("appliance")?, true, 1, call, app).await
+        let account = Account {
+            id: AccountId::from_random(app.random()?),
+            name: named("appliance")?,
+            administrator: true,
+            on_demand: false,
+            created: call.now,
+        };
+        found(account, 1, call, app).await
     }
 }
 
@@ -77,7 +88,14 @@ impl Operation for CreateAccount {
     const REFUSALS: &'static [Error] = &[Error::LimitExceeded("", 0)];
 
     async fn run(self, call: &Call, app: &App) -> Result<NewAccount> {
-        found(self.name, false, ACCOUNTS_MAX, call, app).await
+        let account = Account {
+            id: AccountId::from_random(app.random()?),
+            name: self.name,
+            administrator: false,
+            on_demand: self.on_demand_keys,
+            created: call.now,
+        };
+        found(account, ACCOUNTS_MAX, call, app).await
     }
 }
 
@@ -102,8 +120,23 @@ pub struct AccountView {
     pub name: Name,
     /// Whether its people administer the appliance.
     pub administrator: bool,
+    /// Whether it may make keys on demand, which belong to no service.
+    pub on_demand_keys: bool,
     /// When it was made.
+    #[schemars(with = "Moment")]
     pub create_time: String,
+}
+
+impl AccountView {
+    fn of(account: &Account) -> Self {
+        Self {
+            account_id: account.id,
+            name: account.name.clone(),
+            administrator: account.administrator,
+            on_demand_keys: account.on_demand,
+            create_time: account.created.to_string(),
+        }
+    }
 }
 
 /// A page of tenants.
@@ -129,18 +162,55 @@ impl Operation for ListAccount {
                 Ok(account.name.as_str().contains(part.as_str()))
             })?,
         };
-        let view = |account: Account| AccountView {
-            account_id: account.id,
-            name: account.name,
-            administrator: account.administrator,
-            create_time: account.created.to_string(),
-        };
         Ok(AccountPage {
-            accounts: page.records.into_iter().map(view).collect(),
+            accounts: page.records.iter().map(AccountView::of).collect(),
             page_number: self.page.page_number.get(),
             page_size: self.page.page_size.get(),
             total_count: page.total,
         })
+    }
+}
+
+/// Describes a tenant.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeAccount {
+    /// The tenant.
+    pub account_id: AccountId,
+}
+
+impl Operation for DescribeAccount {
+    type Output = AccountView;
+
+    async fn run(self, call: &Call, app: &App) -> Result<AccountView> {
+        let account = app.accounts.get(&self.account_id)?.ok_or(NO_ACCOUNT)?;
+        call.touch("Account", account.id.text(), account.name.as_str());
+        Ok(AccountView::of(&account))
+    }
+}
+
+/// Changes what a tenant may do; what is not said stays as it is.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateAccount {
+    /// The tenant.
+    pub account_id: AccountId,
+    /// Whether it may make keys on demand, which belong to no service. Those that it has stay usable.
+    pub on_demand_keys: Option<bool>,
+}
+
+impl Operation for UpdateAccount {
+    type Output = AccountView;
+
+    async fn run(self, call: &Call, app: &App) -> Result<AccountView> {
+        let account = app.accounts.get(&self.account_id)?.ok_or(NO_ACCOUNT)?;
+        call.touch("Account", account.id.text(), account.name.as_str());
+        let edit = move |account: &mut Account| {
+            account.on_demand = self.on_demand_keys.unwrap_or(account.on_demand);
+            Ok(())
+        };
+        let account = app.accounts.change(call, &self.account_id, edit).await?.ok_or(NO_ACCOUNT)?;
+        Ok(AccountView::of(&account))
     }
 }
 
@@ -150,9 +220,7 @@ fn named(name: &str) -> Result<Name> {
 
 /// Makes a tenant with everything it needs, in one transaction. Its partition is made first: a partition that no
 /// service names does no harm.
-async fn found(name: Name, administrator: bool, most: u64, call: &Call, app: &App) -> Result<NewAccount> {
-    let account =
-        Account { id: AccountId::from_random(app.random()?), name, administrator, created: call.now };
+async fn found(account: Account, most: u64, call: &Call, app: &App) -> Result<NewAccount> {
     let instance = Instance {
         id: InstanceId::from_random(app.random()?),
         account: account.id,

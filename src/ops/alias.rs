@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
-use super::key::listed_service;
+use super::key::listed_owner;
 use crate::api::{Call, Page, Target};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub struct NamedAlias {
 
 impl Operation for CreateAlias {
     type Output = NamedAlias;
-    const REFUSALS: &'static [Error] = &[Error::AliasTaken, Error::TransitionNotAllowed];
+    const REFUSALS: &'static [Error] = &[Error::AliasTaken, Error::DefaultKey, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(KeyRef::Id(self.cmk_uuid))])
@@ -68,7 +68,7 @@ pub struct UpdateAlias {
 
 impl Operation for UpdateAlias {
     type Output = NamedAlias;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingDeletion];
 
     /// The name brings its old key with it.
     fn targets(&self) -> Result<Vec<Target>> {
@@ -108,6 +108,7 @@ pub struct DeletedAlias {
 
 impl Operation for DeleteAlias {
     type Output = DeletedAlias;
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Alias(self.alias_name.clone())])
@@ -189,11 +190,11 @@ impl Operation for ListAlias {
         let mut found = app.store.page(&list, offset, limit)?;
         // Counted after the page was read: a key that it shows is among those counted, or gone.
         let keys = |list: List| app.store.count(&list);
-        if let Some(service) = listed_service(call, app)?
-            && keys(Key::of_instance(service))? != keys(Key::of_account(account))?
+        if let Some(owner) = listed_owner(call)
+            && keys(Key::of_owner(account, owner))? != keys(Key::of_account(account))?
         {
             found = app.store.filter(&list, offset, limit, |alias: &Alias| {
-                Ok(app.store.get::<Key>(&alias.key)?.is_some_and(|key| key.owner.service() == Some(service)))
+                Ok(app.store.get::<Key>(&alias.key)?.is_some_and(|key| key.owner == owner))
             })?;
         }
         Ok(AliasPage::of(found, &self.page, &call.region))

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::algorithm::DataKeySpec;
 use crate::model::alias::KeyRef;
+use crate::model::association::{Resource, ResourceText};
 use crate::model::key::Work;
 use crate::model::text::Number;
 
@@ -32,6 +33,12 @@ pub struct DataKeyRequest {
     /// String pairs to bind the encrypted data key to, at most 8 KiB; also as a JSON string.
     #[serde(default)]
     pub encryption_context: EncryptionContext,
+    /// A cloud product says here what the call is for, such as the id of a disk; others' is ignored.
+    #[serde(default)]
+    pub resource_id: ResourceText,
+    /// What people call that resource.
+    #[serde(default)]
+    pub resource_name: ResourceText,
 }
 
 impl DataKeyRequest {
@@ -70,11 +77,12 @@ impl Operation for GenerateDataKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<DataKey> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = app.use_key(call, &key, Work::Symmetric, None)?;
+        let (version, length) = (app.use_key(call, &key, Work::Symmetric, None)?, self.0.length());
+        call.work_for(Resource { id: self.0.resource_id, name: self.0.resource_name });
         let command = WithPlaintext {
             key: version.wrapped.clone(),
             account: key.account.text(),
-            length: self.0.length(),
+            length,
             context: self.0.encryption_context.0,
         };
         let (plaintext, frame) = app.run_for(&key, command).await?;
@@ -102,11 +110,12 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
 
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let version = app.use_key(call, &key, Work::Symmetric, None)?;
+        let (version, length) = (app.use_key(call, &key, Work::Symmetric, None)?, self.0.length());
+        call.work_for(Resource { id: self.0.resource_id, name: self.0.resource_name });
         let command = WithoutPlaintext {
             key: version.wrapped.clone(),
             account: key.account.text(),
-            length: self.0.length(),
+            length,
             context: self.0.encryption_context.0,
         };
         let frame = app.run_for(&key, command).await?;
@@ -140,7 +149,7 @@ pub struct DataKeyDetail {
 
 impl Operation for GetDataKey {
     type Output = DataKeyDetail;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingImport];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingImport];
 
     fn targets(&self) -> Result<Vec<Target>> {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;

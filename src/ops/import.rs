@@ -46,7 +46,8 @@ pub struct ImportParameters {
 
 impl Operation for GetParametersForImport {
     type Output = ImportParameters;
-    const REFUSALS: &'static [Error] = &[Error::ServiceFrozen, Error::UnsupportedOrigin("")];
+    const REFUSALS: &'static [Error] =
+        &[Error::DefaultKey, Error::ServiceFrozen, Error::UnsupportedOrigin("")];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -132,6 +133,7 @@ impl ImportKeyMaterial {
 impl Operation for ImportKeyMaterial {
     type Output = ImportedMaterial;
     const REFUSALS: &'static [Error] = &[
+        Error::DefaultKey,
         Error::ExpiredImportToken,
         Error::InvalidImportToken,
         Error::InvalidKeyMaterial,

@@ -38,6 +38,7 @@ pub struct Hmac {
 impl Operation for HmacCompute {
     type Output = Hmac;
     const REFUSALS: &'static [Error] = &[
+        Error::DefaultKey,
         Error::KeyVersionNotFound,
         Error::KeyDisabled,
         Error::KeyPendingDeletion,

@@ -11,12 +11,13 @@ use crate::api::{Call, Page, Target};
 use crate::app::{App, Wrapping};
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, InstanceId, KeyId, VersionId};
+use crate::ids::{AccountId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
 use crate::model::alias::{Alias, AliasName, KeyRef};
 use crate::model::import::Import;
+use crate::model::instance::Edition;
 use crate::model::key::{Key, KeyState, KeyVersion};
-use crate::model::owner::Owner;
+use crate::model::owner::{Owner, ServiceRef};
 use crate::model::principal::Principal;
 use crate::model::record::List;
 use crate::model::rotation::{Rotation, RotationPeriod};
@@ -120,27 +121,20 @@ impl Operation for CreateKey {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<KeyMetadata> {
-        let instance = app.instance(call.instance()?)?;
-        instance.check_running()?;
+        let home = Home::of(call, app)?;
         let spec = self.key_spec.unwrap_or(KeySpec::Aes256);
         let usage = self.key_usage.unwrap_or(KeyUsage::EncryptDecrypt);
         let level = self.protection_level.unwrap_or(spec.default_level());
         let origin = self.origin.unwrap_or(Origin::CtyunKms);
-        spec.check(usage, level, instance.edition)?;
+        spec.check(usage, level, home.edition)?;
         spec.check_origin(origin)?;
         let rotation = self.rotation(spec, origin, call.now)?;
         if let Some(name) = &self.alias_name {
             name.check_free()?;
         }
+        let plain = without_material(home.owner, spec, call, app)?;
         let mut key = Key {
-            id: KeyId::from_random(app.random()?),
-            account: instance.account,
-            owner: Owner::Service(instance.id),
-            project: match self.project_id.filter(|project| !project.as_str().is_empty()) {
-                Some(project) => project,
-                None => Text::new("default").map_err(Error::internal)?,
-            },
-            spec,
+            project: self.project_id.filter(|project| !project.as_str().is_empty()).unwrap_or(plain.project),
             usage,
             level,
             origin,
@@ -148,18 +142,12 @@ impl Operation for CreateKey {
                 Origin::CtyunKms => KeyState::Enabled,
                 Origin::External => KeyState::PendingImport,
             },
-            versions: Vec::new(),
             rotation,
-            rotated: None,
-            import: Import::default(),
-            protection: None,
-            rehearsal: false,
-            told: None,
             description: self.description,
             tags: self.tags,
-            creator: call.principal.name(),
-            created: call.now,
+            ..plain
         };
+        app.ensure_partition(&key).await?;
         // The material is made last and stored first: all that can be refused before it is.
         let _held = match origin {
             Origin::CtyunKms => {
@@ -172,8 +160,7 @@ impl Operation for CreateKey {
         };
         let mut changes = Changes::default();
         changes.insert(&key, Error::internal("a random key id exists"))?;
-        let quota = app.config.quota.keys_per_base_instance * u64::from(instance.base_instances);
-        changes.limit(Key::of_instance(instance.id), quota, "keys of the service");
+        changes.limit(Key::of_owner(key.account, key.owner), home.keys_most, home.keys_counted);
         limit_versions(&mut changes, &key, app);
         call.touch_owner(&key);
         call.touch_key(key.id, "");
@@ -183,6 +170,70 @@ impl Operation for CreateKey {
         }
         call.create(&app.store, changes, KeyMetadata::of(&key, call)).await
     }
+}
+
+/// Where a new key goes, and what it finds there.
+struct Home {
+    owner: Owner,
+    edition: Edition,
+    keys_most: u64,
+    keys_counted: &'static str,
+}
+
+impl Home {
+    /// The service that is named or the caller's own, if it runs, or the account's keys on demand, if it may have any. These know no
+    /// editions: everything is offered.
+    fn of(call: &Call, app: &App) -> Result<Self> {
+        let quota = &app.config.quota;
+        if call.common.instance_id == Some(ServiceRef::OnDemand) {
+            let account = app.accounts.get(&call.account()?)?.ok_or(Error::NoPermission)?;
+            if !account.on_demand {
+                return Err(Error::Unsupported(
+                    "the account has no keys on demand; an administrator of the appliance can allow them",
+                ));
+            }
+            return Ok(Self {
+                owner: Owner::OnDemand,
+                edition: Edition::Enterprise,
+                keys_most: quota.on_demand_keys_per_account,
+                keys_counted: "keys on demand of the account",
+            });
+        }
+        let instance = app.instance(call.instance()?)?;
+        instance.check_running()?;
+        Ok(Self {
+            owner: Owner::Service(instance.id),
+            edition: instance.edition,
+            keys_most: quota.keys_per_base_instance * u64::from(instance.base_instances),
+            keys_counted: "keys of the service",
+        })
+    }
+}
+
+/// A key of the caller's account as it is when nothing else is said, without material.
+pub(super) fn without_material(owner: Owner, spec: KeySpec, call: &Call, app: &App) -> Result<Key> {
+    Ok(Key {
+        id: KeyId::from_random(app.random()?),
+        account: call.account()?,
+        owner,
+        project: Text::new("default").map_err(Error::internal)?,
+        spec,
+        usage: KeyUsage::EncryptDecrypt,
+        level: spec.default_level(),
+        origin: Origin::CtyunKms,
+        state: KeyState::Enabled,
+        versions: Vec::new(),
+        rotation: Rotation::Off,
+        rotated: None,
+        import: Import::default(),
+        protection: None,
+        rehearsal: false,
+        told: None,
+        description: Description::default(),
+        tags: Tags::default(),
+        creator: call.principal.name(),
+        created: call.now,
+    })
 }
 
 /// Describes a key.
@@ -195,6 +246,7 @@ pub struct DescribeKey {
 
 impl Operation for DescribeKey {
     type Output = KeyDetails;
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -202,6 +254,10 @@ impl Operation for DescribeKey {
 
     async fn run(self, call: &Call, app: &App) -> Result<KeyDetails> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
+        // A product learns of the keys that serve it, and of no others.
+        if let Principal::Product { .. } = call.principal {
+            app.check_caller(call, &key)?;
+        }
         let attempts = KeyAttempts::on(key.id, call, app)?;
         Ok(KeyDetails { key: NamedKey::of(&key, call, app)?, attempts })
     }
@@ -250,7 +306,8 @@ pub enum StateFilter {
 }
 
 impl StateFilter {
-    fn matches(self, state: KeyState) -> bool {
+    /// Whether a state is this one.
+    pub(super) fn matches(self, state: KeyState) -> bool {
         match state {
             KeyState::Enabled => self == Self::Enabled,
             KeyState::Disabled => self == Self::Disabled,
@@ -299,33 +356,28 @@ impl ListAliasKeys {
     }
 }
 
-/// The one service that a list is about: an access point's own, or the one that a person names.
-pub(super) fn listed_service(call: &Call, app: &App) -> Result<Option<InstanceId>> {
+/// The one owner of keys that a list is about: an access point's own service, or what a caller names, which the gateway has
+/// found to be theirs.
+pub(super) fn listed_owner(call: &Call) -> Option<Owner> {
     match (&call.principal, call.common.instance_id) {
-        (Principal::AccessPoint { instance, .. }, _) => Ok(Some(*instance)),
-        (Principal::User { account, .. } | Principal::Product { account, .. }, Some(instance))
-            if app.instance(instance)?.account == *account =>
-        {
-            Ok(Some(instance))
+        (Principal::AccessPoint { instance, .. }, _) => Some(Owner::Service(*instance)),
+        (Principal::User { .. } | Principal::Product { .. } | Principal::System, named) => {
+            named.map(Owner::from)
         }
-        (_, Some(_)) => Err(Error::ResourceNotFound("service")),
-        (_, None) => Ok(None),
     }
 }
 
-/// The keys that a list is about: those of one service, or all of the caller's account.
-pub(super) fn listed_keys(call: &Call, app: &App) -> Result<List> {
-    match listed_service(call, app)? {
-        Some(instance) => Ok(Key::of_instance(instance)),
-        None => Ok(Key::of_account(call.account()?)),
-    }
+/// The keys that a list is about: those of one owner, or all of the caller's account.
+pub(super) fn listed_keys(call: &Call) -> Result<List> {
+    let account = call.account()?;
+    Ok(listed_owner(call).map_or(Key::of_account(account), |owner| Key::of_owner(account, owner)))
 }
 
 impl Operation for ListAliasKeys {
     type Output = KeyPage;
 
     async fn run(self, call: &Call, app: &App) -> Result<KeyPage> {
-        let list = listed_keys(call, app)?;
+        let list = listed_keys(call)?;
         let (offset, limit) = (self.page.offset(), self.page.limit());
         let tags = TagFilter::new(self.tag_key.clone(), self.tag_value.clone(), self.tags.clone());
         let page = match self.is_filtered() || !tags.is_open() {
@@ -366,7 +418,7 @@ pub struct DescribedKey {
 
 impl Operation for UpdateKeyDescription {
     type Output = DescribedKey;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingDeletion];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -410,7 +462,7 @@ pub struct EnableKey {
 
 impl Operation for EnableKey {
     type Output = SwitchedKey;
-    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -431,7 +483,7 @@ pub struct DisableKey {
 
 impl Operation for DisableKey {
     type Output = SwitchedKey;
-    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

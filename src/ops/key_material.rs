@@ -39,7 +39,7 @@ pub struct DeletedMaterial {
 
 impl Operation for DeleteKeyMaterial {
     type Output = DeletedMaterial;
-    const REFUSALS: &'static [Error] = &[Error::UnsupportedOrigin("")];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::UnsupportedOrigin("")];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

@@ -168,8 +168,12 @@ impl KeyMetadata {
 impl NamedKey {
     /// Describes a key with its aliases.
     pub fn of(key: &Key, call: &Call, app: &App) -> Result<Self> {
-        let aliases = app.store.page::<Alias>(&Alias::of_key(key.id), 0, ALIASES_SHOWN)?;
-        let aliases = aliases.records.into_iter().map(|alias| alias.name).collect();
-        Ok(Self { metadata: KeyMetadata::of(key, call), aliases })
+        Ok(Self { metadata: KeyMetadata::of(key, call), aliases: aliases_of(key.id, app)? })
     }
+}
+
+/// The aliases that are shown with a key.
+pub(super) fn aliases_of(key: KeyId, app: &App) -> Result<Vec<AliasName>> {
+    let aliases = app.store.page::<Alias>(&Alias::of_key(key), 0, ALIASES_SHOWN)?;
+    Ok(aliases.records.into_iter().map(|alias| alias.name).collect())
 }

@@ -21,9 +21,12 @@ pub mod integrity;
 pub mod key;
 pub mod key_material;
 pub mod key_metadata;
+pub mod product;
+pub mod product_credential;
 pub mod random;
 pub mod re_encrypt;
 pub mod rehearsal;
+pub mod resource;
 pub mod rotation;
 pub mod symmetric;
 pub mod system;
@@ -52,6 +55,7 @@ const CLOCK_IN_DOUBT: Error = Error::Unavailable(
 );
 /// What refuses every operation that works with a key.
 const KEY_IN_USE: &[Error] = &[
+    Error::DefaultKey,
     Error::KeyDisabled,
     Error::KeyPendingDeletion,
     Error::KeyPendingImport,
@@ -61,6 +65,7 @@ const KEY_IN_USE: &[Error] = &[
 
 /// What refuses every operation that works with a named version of an asymmetric key.
 const VERSION_IN_USE: &[Error] = &[
+    Error::DefaultKey,
     Error::KeyDisabled,
     Error::KeyPendingDeletion,
     Error::KeyPendingImport,

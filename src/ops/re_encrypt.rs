@@ -71,6 +71,7 @@ impl ReEncrypt {
 impl Operation for ReEncrypt {
     type Output = Ciphertext;
     const REFUSALS: &'static [Error] = &[
+        Error::DefaultKey,
         Error::KeyDisabled,
         Error::KeyPendingDeletion,
         Error::KeyPendingImport,

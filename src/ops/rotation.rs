@@ -44,6 +44,7 @@ pub struct KeyRotation {
 impl Operation for UpdateRotationPolicy {
     type Output = KeyRotation;
     const REFUSALS: &'static [Error] = &[
+        Error::DefaultKey,
         Error::KeyDisabled,
         Error::KeyPendingDeletion,
         Error::KeyPendingImport,

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
 use crate::model::alias::KeyRef;
+use crate::model::association::{Resource, ResourceText};
 use crate::model::key::{Key, KeyVersion, Work};
 
 /// Encrypts up to 6,144 bytes with the primary version of a key.
@@ -24,6 +25,12 @@ pub struct Encrypt {
     /// String pairs to bind the ciphertext to, at most 8 KiB; also as a JSON string.
     #[serde(default)]
     pub encryption_context: EncryptionContext,
+    /// A cloud product says here what the call is for, such as the id of a disk; others' is ignored.
+    #[serde(default)]
+    pub resource_id: ResourceText,
+    /// What people call that resource.
+    #[serde(default)]
+    pub resource_name: ResourceText,
 }
 
 /// A ciphertext and what it was made with.
@@ -50,6 +57,7 @@ impl Operation for Encrypt {
     async fn run(self, call: &Call, app: &App) -> Result<Ciphertext> {
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let version = app.use_key(call, &key, Work::Symmetric, None)?;
+        call.work_for(Resource { id: self.resource_id, name: self.resource_name });
         let command = EncryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),
@@ -70,6 +78,12 @@ pub struct Decrypt {
     /// The string pairs that it was bound to; also as a JSON string.
     #[serde(default)]
     pub encryption_context: EncryptionContext,
+    /// A cloud product says here what the call is for, such as the id of a disk; others' is ignored.
+    #[serde(default)]
+    pub resource_id: ResourceText,
+    /// What people call that resource.
+    #[serde(default)]
+    pub resource_name: ResourceText,
 }
 
 /// A plaintext and what it was made with.
@@ -95,6 +109,7 @@ impl Operation for Decrypt {
         let frame = Frame::parse(&self.ciphertext_blob.0)?;
         let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
         let version = version_of(&frame, &key, call, app)?;
+        call.work_for(Resource { id: self.resource_id, name: self.resource_name });
         let command = DecryptCommand {
             key: version.wrapped.clone(),
             account: key.account.text(),

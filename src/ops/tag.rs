@@ -179,7 +179,7 @@ impl Operation for ListTagResources {
             let total = keys.len() as u64;
             (keys.into_iter().skip(offset).take(limit).collect(), total)
         } else {
-            let page = app.store.filter(&listed_keys(call, app)?, offset, limit, |key| Ok(keep(key)))?;
+            let page = app.store.filter(&listed_keys(call)?, offset, limit, |key| Ok(keep(key)))?;
             (page.records, page.total)
         };
         let view =
@@ -231,7 +231,7 @@ impl Operation for ListTagKeys {
 
     async fn run(self, call: &Call, app: &App) -> Result<TagKeyPage> {
         let mut counts: BTreeMap<TagKey, u64> = BTreeMap::new();
-        let list = listed_keys(call, app)?;
+        let list = listed_keys(call)?;
         app.store.filter(&list, 0, 0, |key: &Key| {
             for tag in key.tags.iter() {
                 *counts.entry(tag.tag_key.clone()).or_default() += 1;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::key::listed_service;
+use super::key::listed_owner;
 use super::{Operation, erasure};
 use crate::api::{Call, Moment, Page};
 use crate::app::App;
@@ -161,18 +161,18 @@ impl Operation for ListDestroyedKeys {
     type Output = DestroyedKeyPage;
 
     async fn run(self, call: &Call, app: &App) -> Result<DestroyedKeyPage> {
-        let service = listed_service(call, app)?;
+        let owner = listed_owner(call);
         let (offset, limit) = (self.page.offset(), self.page.limit());
         let list = Tombstone::of_account(call.account()?);
         let keep = |stone: &Tombstone| -> Result<bool> {
-            let here = service.is_none_or(|service| stone.owner.service() == Some(service));
+            let here = owner.is_none_or(|owner| stone.owner == owner);
             let kept = here && self.keeps(stone);
             match self.erased {
                 Some(wanted) if kept => Ok(is_erased(stone, app)? == wanted),
                 Some(_) | None => Ok(kept),
             }
         };
-        let page = match service.is_some() || self.is_filtered() {
+        let page = match owner.is_some() || self.is_filtered() {
             true => app.store.filter(&list, offset, limit, keep)?,
             false => app.store.page(&list, offset, limit)?,
         };

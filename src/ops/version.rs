@@ -69,6 +69,7 @@ pub struct CreatedVersion {
 impl Operation for CreateKeyVersion {
     type Output = CreatedVersion;
     const REFUSALS: &'static [Error] = &[
+        Error::DefaultKey,
         Error::KeyDisabled,
         Error::KeyPendingDeletion,
         Error::KeyPendingImport,

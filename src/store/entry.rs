@@ -1,5 +1,6 @@
 //! What one call leaves behind in the store: its audit record, and everything that is written with it in one transaction.
 
+use super::associations::ProductUse;
 use super::changes::Changes;
 use super::uses::UsedVersions;
 use crate::error::Error;
@@ -17,6 +18,8 @@ pub struct Entry {
     pub changes: Changes,
     /// The key versions that it works with; they count if it succeeds.
     pub uses: UsedVersions,
+    /// What a cloud product works for with them; counts if it succeeds.
+    pub product: Option<Box<ProductUse>>,
     /// Keys that it finds disabled, pending deletion or in rehearsal; each counts if the call ends that way.
     pub attempts: Vec<Attempt>,
     /// What the EOP plane must remember of it.
@@ -26,8 +29,8 @@ pub struct Entry {
 impl Entry {
     /// What a call leaves that did nothing but be recorded.
     pub fn of_record(draft: Draft, failure: Option<Error>) -> Self {
-        let (changes, uses, attempts, eop) = Default::default();
-        Self { draft, failure, changes, uses, attempts, eop }
+        let (changes, uses, product, attempts, eop) = Default::default();
+        Self { draft, failure, changes, uses, product, attempts, eop }
     }
 }
 

@@ -2,6 +2,7 @@
 //! that imports redb. Reads are snapshots from any thread; every write passes one writer thread, which commits many
 //! calls in one transaction, each with its audit record.
 
+mod associations;
 mod attempts;
 mod backend;
 mod changes;
@@ -29,6 +30,7 @@ use firmware_sim::Machine;
 use redb::{Builder, ReadTransaction, ReadableTable};
 use tokio::sync::{mpsc, oneshot};
 
+pub use associations::{ProductUse, Resource};
 pub use changes::{Changes, Remembered, TokenKey};
 pub use due::Due;
 pub use entry::{Entry, EopTrace};

@@ -11,6 +11,8 @@
 //! replays  minute BE ‖ fingerprint  → nothing
 //! zones    access key               → zone of its dates, 1 byte
 //! uses     key id ‖ version id      → count, u64 BE ‖ last use, micros BE     made by the first use
+//! associations  key id ‖ product                 → number of its rows, u64 BE
+//!               key id ‖ product ‖ SM3 of resource id → sealed(association)        made by the first one
 //! attempts key id ‖ outcome ‖ fingerprint of the caller  → sealed(version ‖ attempts)     made by the first attempt
 //! audit    first sequence number    → sealed(header ‖ compressed lines)      the tail: older blocks lie in segment files
 //! checkpoints  last sequence number → sealed(signed line)
@@ -43,11 +45,13 @@ pub const TOKENS: Bytes = TableDefinition::new(TOKENS_NAME);
 pub const EXPIRY: Bytes = TableDefinition::new("expiry");
 pub const REPLAYS: Bytes = TableDefinition::new("replays");
 pub const ZONES: Bytes = TableDefinition::new("zones");
+pub const ASSOCIATIONS_NAME: &str = "associations";
+pub const ASSOCIATIONS: Bytes = TableDefinition::new(ASSOCIATIONS_NAME);
 pub const USES: Bytes = TableDefinition::new("uses");
 pub const ATTEMPTS_NAME: &str = "attempts";
 pub const ATTEMPTS: Bytes = TableDefinition::new(ATTEMPTS_NAME);
 /// Tables whose rows begin with the id of a key and go with it. They are made when they are first written.
-const OF_KEYS: [Bytes; 2] = [USES, ATTEMPTS];
+const OF_KEYS: [Bytes; 3] = [USES, ATTEMPTS, ASSOCIATIONS];
 pub const AUDIT: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit");
 pub const CHECKPOINTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("checkpoints");
 pub const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");

@@ -31,6 +31,17 @@ impl UsedVersions {
             *place = used;
         }
     }
+
+    /// Whether no version was used.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// The keys whose versions were used, each once.
+    pub(super) fn keys(&self) -> impl Iterator<Item = KeyId> {
+        let [first, second] = self.0.map(|used| used.map(|(key, _)| key));
+        first.into_iter().chain(second.filter(|key| Some(*key) != first))
+    }
 }
 
 /// How often a key version was used.

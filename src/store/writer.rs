@@ -18,6 +18,7 @@ use std::time::Duration;
 use redb::{Durability, ReadableTable, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
+use super::associations;
 use super::attempts;
 use super::entry::Entry;
 use super::figures::{CommitFigures, GROUP_MAX};
@@ -202,9 +203,10 @@ impl Writer {
         self.write_eop(&transaction, group).map_err(Error::internal)?;
         let succeeded =
             |(member, verdict): &(&Member, &Result<()>)| member.entry.failure.is_none() && verdict.is_ok();
-        let calls = group.iter().zip(&verdicts).filter(succeeded).map(|(member, _)| &*member.entry);
-        uses::add(&transaction, calls.map(|entry| (&entry.uses, entry.draft.time)))
+        let calls = || group.iter().zip(&verdicts).filter(succeeded).map(|(member, _)| &*member.entry);
+        uses::add(&transaction, calls().map(|entry| (&entry.uses, entry.draft.time)))
             .map_err(Error::internal)?;
+        associations::add(&transaction, &self.sealer, calls())?;
         let ended =
             group.iter().zip(&verdicts).map(|(member, verdict)| (&*member.entry, ended(member, verdict)));
         let counted = attempts::add(&transaction, &self.sealer, ended)?;

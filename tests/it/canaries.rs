@@ -108,6 +108,19 @@ fn use_secrets(gathered: &mut Gathered, admin: &OpenApi, ready: &Value, point: &
         let data_key = application.ok("/keyCompute/generateDataKey", body);
         gathered.secret(&format!("data key {number}"), unbase64(&data_key["plaintext"]));
     }
+    let token = json!({"serviceCode": "ecs", "clientToken": "product"});
+    let credential = admin.ok("/product/createProductCredential", token.clone());
+    assert_eq!(admin.ok("/product/createProductCredential", token), credential, "what a token remembers");
+    gathered.secret_text("a product's secret key", &credential["secretKey"]);
+    let (access_key, secret_key) = (text(&credential["accessKey"]), text(&credential["secretKey"]));
+    let product = OpenApi { access_key, secret_key, ..admin.clone() };
+    product.ok("/cmkManage/createDefaultKey", json!({"serviceCode": "ecs"}));
+    let (disk, owner) = ("disk-of-the-canary-7f3a", "whose-name-nobody-reads");
+    let body = json!({"cmkUuid": "alias/ecs", "resourceId": disk, "resourceName": owner});
+    let data_key = product.ok("/keyCompute/generateDataKey", body);
+    gathered.secret("a product's data key", unbase64(&data_key["plaintext"]));
+    gathered.secret("a resource's id", disk);
+    gathered.secret("a resource's name", owner);
     let drawn = admin.ok("/certificatecompute/getRandom", json!({}));
     gathered.secret("drawn random bytes", unbase64(&drawn["random"]));
     let input = hex::encode(&plaintext);

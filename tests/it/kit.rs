@@ -18,12 +18,16 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use ureq::Agent;
 use ureq::tls::{TlsConfig, TlsProvider};
+use yaoku::api::{Arrival, Call};
 use yaoku::app::App;
+use yaoku::catalog;
 use yaoku::config::Config;
 use yaoku::env::{Clock, Disk, Env, SystemEntropy, Timestamp};
 use yaoku::gateway::Gateway;
+use yaoku::model::principal::{Plane, Principal};
 use yaoku::model::rate::{Rate, Rates};
 use yaoku::server::{ReadyLine, Server};
+use yaoku::store::EopTrace;
 
 /// When every test begins: 2026-11-02T00:00:00Z, a Monday.
 pub const START: Timestamp = Timestamp::from_seconds(1_793_577_600);
@@ -266,6 +270,32 @@ impl Service {
             clock: self.clock.clone(),
             agent: self.agent(),
         }
+    }
+
+    /// A cloud product with a new credential of a person's account: it signs as people do.
+    pub fn product(&self, person: &OpenApi, code: &str) -> OpenApi {
+        let credential = person.ok("/product/createProductCredential", json!({"serviceCode": code}));
+        OpenApi {
+            access_key: credential["accessKey"].as_str().unwrap().into(),
+            secret_key: credential["secretKey"].as_str().unwrap().into(),
+            ..person.clone()
+        }
+    }
+
+    /// A call of the appliance itself, for changes that no operation makes.
+    pub fn internal_call(&self) -> Call {
+        let (app, clock) = (self.app(), self.clock.clone());
+        let arrival = Arrival {
+            id: new_id(),
+            plane: Plane::Internal,
+            source: None,
+            user_agent: String::new(),
+            time: app.store.time().read(),
+            arrived: (clock.monotonic(), clock),
+            region: Arc::from(self.config.region.as_str()),
+        };
+        let spec = catalog::by_name("rewrapKey").unwrap().spec;
+        Call::new(arrival, spec, Principal::System, app.store.reserve().unwrap(), EopTrace::default())
     }
 
     /// An application of the first account.
@@ -655,6 +685,7 @@ pub fn same_rates(rate: Rate) -> Rates {
         key_write: rate,
         symmetric: rate,
         asymmetric: rate,
+        default_key: rate,
         integrity: rate,
         random: rate,
         other_read: rate,

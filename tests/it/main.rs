@@ -46,6 +46,7 @@ mod nonces;
 mod operations;
 mod planted;
 mod power_cut;
+mod products;
 mod program;
 mod re_encrypt;
 mod readme;

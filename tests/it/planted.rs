@@ -41,7 +41,8 @@ pub fn draft() -> Draft {
     }
 }
 
-fn commit(service: &Service, changes: Changes) {
+/// Commits changes that no operation makes.
+pub fn commit(service: &Service, changes: Changes) {
     let store = service.app().store.clone();
     let entry = Box::new(Entry { changes, ..Entry::of_record(draft(), None) });
     let place = store.reserve().unwrap();

@@ -7,15 +7,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use yaoku::api::Spec;
 use yaoku::app::App;
+use yaoku::error::Error;
 use yaoku::ids::{AccessKeyId, AccessPointId, AccountId};
 use yaoku::model::access_point::AccessPoint;
 use yaoku::model::account::{Account, User};
-use yaoku::model::alias::Alias;
+use yaoku::model::alias::{Alias, AliasName};
 use yaoku::model::credential::Credential;
 use yaoku::model::instance::Instance;
 use yaoku::model::key::Key;
 use yaoku::model::principal::Audience;
 use yaoku::model::record::{List, Record};
+use yaoku::store::Changes;
 
 use crate::export::for_somebody;
 use crate::kit::{OpenApi, Service, base64, new_id, poll};
@@ -64,7 +66,7 @@ pub struct Tenant {
 
 impl Tenant {
     pub fn new(service: &Service, spec: &Spec) -> Self {
-        let administers = spec.audience != Audience::Tenant;
+        let administers = spec.audience == Audience::Administrator;
         let (person, account) = match administers {
             true => (service.admin(), service.first.clone()),
             false => service.tenant(),
@@ -171,6 +173,7 @@ impl Tenant {
             "tagResources" | "untagResources" => self.tagging(spec.name),
             "enableUserAk" | "disableUserAk" | "deleteUserAk" => self.credential(spec.name),
             "describeKey"
+            | "detectAssociation"
             | "listKeyVersions"
             | "listAliasByUuid"
             | "generateDataKey"
@@ -183,6 +186,9 @@ impl Tenant {
             "hmaccompute" => json!({"cmkUuid": self.key, "input": "text"}),
             "messageDigest" => json!({"input": "text"}),
             "listAliasKeys"
+            | "listSymmetricKeys"
+            | "listProductCredential"
+            | "resourceInfo"
             | "listAlias"
             | "listDestroyedKeys"
             | "listAllUri"
@@ -205,6 +211,30 @@ impl Tenant {
             }
             "rollWrappingKey" => json!({"instanceId": self.account["instanceId"]}),
             "createUserAk" | "listUserAk" => json!({"accessPointId": self.account["accessPointId"]}),
+            "createDefaultKey" => {
+                self.forget_default_key(service);
+                json!({"serviceCode": "ecs"})
+            }
+            "createProductCredential" => {
+                // Their number is limited.
+                for made in self.product_credentials() {
+                    self.person.ok("/product/deleteProductCredential", json!({"accessKey": made}));
+                }
+                json!({"serviceCode": "ecs"})
+            }
+            "deleteProductCredential" => {
+                let made = self.product_credentials().first().cloned();
+                let fresh = || {
+                    let product = json!({"serviceCode": "ecs"});
+                    self.person.ok("/product/createProductCredential", product)["accessKey"].clone()
+                };
+                json!({"accessKey": made.unwrap_or_else(fresh)})
+            }
+            "describeAccount" => json!({"accountId": self.account["accountId"]}),
+            "updateAccount" => {
+                let other = service.tenant().1["accountId"].clone();
+                json!({"accountId": other, "onDemandKeys": true})
+            }
             "createAccount" => json!({"name": "one more"}),
             other => panic!("{other} is new: say here what to send, so that the disk fails under it as well"),
         }
@@ -268,6 +298,24 @@ impl Tenant {
         body
     }
 
+    fn product_credentials(&self) -> Vec<Value> {
+        let listed = self.person.ok("/product/listProductCredential", json!({}));
+        let listed = listed["productCredentials"].as_array().unwrap().iter();
+        listed.map(|credential| credential["accessKey"].clone()).collect()
+    }
+
+    /// Takes the default key away, which no operation does.
+    fn forget_default_key(&self, service: &Service) {
+        let (app, account) = (service.app(), self.account_id());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let name: AliasName = "alias/ecs".parse().unwrap();
+        let Some(alias) = app.store.get::<Alias>(&(account, name)).unwrap() else { return };
+        runtime.block_on(app.keys.retire(&service.internal_call(), &alias.key)).unwrap().unwrap();
+        let mut changes = Changes::default();
+        changes.remove(&alias, Error::AliasNotFound).unwrap();
+        runtime.block_on(service.internal_call().commit(&app.store, changes)).unwrap();
+    }
+
     /// The tenant's keys as they are stored.
     pub fn keys(&self, app: &App) -> Vec<Key> {
         all(app, &Key::of_account(self.account_id()))
@@ -296,6 +344,7 @@ impl Tenant {
         assert_eq!(here, self.key_aliases(app), "the list of a key's aliases is in step");
         facts.insert("alias of the key".into(), here as i64);
         note(&mut facts, "credential", &self.credentials(app));
+        note(&mut facts, "product credential", &all::<Credential>(app, &Credential::of_products(account)));
         note(&mut facts, "access point", &all::<AccessPoint>(app, &AccessPoint::of_account(account)));
         if self.administers {
             let accounts = all::<Account>(app, &Account::all());

@@ -58,6 +58,8 @@ pub struct Key {
     tags: Vec<Tag>,
     created: i64,
     pub enabled: bool,
+    /// Whether its disabling is rehearsed.
+    rehearsed: bool,
     rotation: Option<Rotation>,
     /// Oldest first; the last one is the primary version of a symmetric key.
     pub versions: Vec<String>,
@@ -146,6 +148,7 @@ impl Model {
             "deleteProtect" => self.protect(by, body, true),
             "cancelDeleteProtect" => self.protect(by, body, false),
             "listDestroyedKeys" => self.list_destroyed(by, body),
+            "rehearseKeyDisabling" => self.rehearse(by, body),
             "updateKeyDescription" => self.describe_otherwise(by, body),
             "describeKey" => Ok(self.describe(&self.keys[self.find(by, &body["cmkUuid"])?])),
             "listAliasKeys" => self.list_keys(by, body),

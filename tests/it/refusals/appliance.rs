@@ -2,14 +2,11 @@
 //! its records, and its audit trail.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use yaoku::api::{Arrival, Call};
 use yaoku::app::App;
-use yaoku::catalog;
 use yaoku::env::Disk;
 use yaoku::ids::{AccessKeyId, InstanceId, KeyId};
 use yaoku::model::access_point::AccessPoint;
@@ -18,13 +15,13 @@ use yaoku::model::alias::Alias;
 use yaoku::model::credential::{Credential, CredentialStatus};
 use yaoku::model::instance::{Instance, ServiceState};
 use yaoku::model::key::{Key, KeyState};
-use yaoku::model::principal::{Audience, Plane, Principal};
+use yaoku::model::principal::{Audience, Plane};
 use yaoku::model::record::Record;
-use yaoku::store::{EopTrace, Query};
+use yaoku::store::Query;
 
 use super::bodies::Tenant;
 use super::message::Caller;
-use crate::kit::{Service, new_id};
+use crate::kit::{OpenApi, Service};
 
 /// Refusals of strangers that have a record of their own within a minute.
 const STRANGERS: usize = 60;
@@ -36,6 +33,8 @@ pub struct Appliance {
     /// To whom the others' resources belong.
     pub stranger: Tenant,
     pub administrator: Tenant,
+    /// A cloud product that encrypts for the tenant.
+    pub product: OpenApi,
     disabled: Tenant,
     runtime: tokio::runtime::Runtime,
     strangers: usize,
@@ -57,9 +56,18 @@ impl Appliance {
         };
         let (first, stranger, disabled) = (tenant(), tenant(), tenant());
         let administrator = Tenant::new(&service, service.admin(), service.first.clone());
+        let product = service.product(&first.person, "ecs");
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let appliance =
-            Self { service, tenant: first, stranger, administrator, disabled, runtime, strangers: 0 };
+        let appliance = Self {
+            service,
+            tenant: first,
+            stranger,
+            administrator,
+            product,
+            disabled,
+            runtime,
+            strangers: 0,
+        };
         for plane in [Plane::OpenApi, Plane::AccessPoint] {
             let mut caller = appliance.disabled(plane);
             appliance.disable(caller.credential().0);
@@ -96,7 +104,7 @@ impl Appliance {
             key.state = state;
             Ok(())
         };
-        self.runtime.block_on(app.keys.change(&self.call(), &id, edit)).unwrap().unwrap();
+        self.runtime.block_on(app.keys.change(&self.service.internal_call(), &id, edit)).unwrap().unwrap();
     }
 
     /// Puts a tenant's service into a state.
@@ -106,7 +114,10 @@ impl Appliance {
             instance.state = state;
             Ok(())
         };
-        self.runtime.block_on(app.instances.change(&self.call(), &id, edit)).unwrap().unwrap();
+        self.runtime
+            .block_on(app.instances.change(&self.service.internal_call(), &id, edit))
+            .unwrap()
+            .unwrap();
     }
 
     fn disable(&self, access_key: &str) {
@@ -115,23 +126,10 @@ impl Appliance {
             credential.status = CredentialStatus::Disabled;
             Ok(())
         };
-        self.runtime.block_on(app.credentials.change(&self.call(), &id, edit)).unwrap().unwrap();
-    }
-
-    /// A call of the appliance itself, for changes that no operation makes.
-    fn call(&self) -> Call {
-        let (app, clock) = (self.app(), self.service.clock.clone());
-        let arrival = Arrival {
-            id: new_id(),
-            plane: Plane::Internal,
-            source: None,
-            user_agent: String::new(),
-            time: app.store.time().read(),
-            arrived: (clock.monotonic(), clock),
-            region: Arc::from(self.service.config.region.as_str()),
-        };
-        let spec = catalog::by_name("rewrapKey").unwrap().spec;
-        Call::new(arrival, spec, Principal::System, app.store.reserve().unwrap(), EopTrace::default())
+        self.runtime
+            .block_on(app.credentials.change(&self.service.internal_call(), &id, edit))
+            .unwrap()
+            .unwrap();
     }
 
     /// The running appliance behind its listeners.

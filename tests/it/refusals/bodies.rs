@@ -134,6 +134,14 @@ impl Tenant {
             }
             "instanceId" => Fixture(self.account["instanceId"].clone(), None),
             "accessPointId" => Fixture(self.account["accessPointId"].clone(), None),
+            "accessKey" if spec.name == "deleteProductCredential" => {
+                let product = json!({"serviceCode": "ecs"});
+                Fixture(
+                    self.person.ok("/product/createProductCredential", product)["accessKey"].clone(),
+                    None,
+                )
+            }
+            "accountId" => Fixture(self.account["accountId"].clone(), None),
             "accessKey" => {
                 let point = json!({"accessPointId": self.account["accessPointId"]});
                 Fixture(self.person.ok("/userAk/createUserAk", point)["accessKey"].clone(), None)
@@ -193,7 +201,7 @@ pub fn nowhere(field: &Field) -> Option<Value> {
         "ciphertextBlob" => None,
         "aliasName" => Some(json!("alias/none")),
         "instanceId" => Some(json!("ins-AAAAAA")),
-        "accessKey" => Some(json!(new_id().replace('-', ""))),
+        "accessKey" | "accountId" => Some(json!(new_id().replace('-', ""))),
         "importToken" => Some(json!(base64([9; 16]))),
         "resourceIds" => Some(json!([new_id()])),
         _ => Some(json!(new_id())),

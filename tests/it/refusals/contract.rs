@@ -104,7 +104,9 @@ pub fn absent(field: &Field, spec: &Spec) -> Option<&'static str> {
     let code = match field.name.as_str() {
         "keyVersionId" => return Some("KMS.9002"),
         // Every operation understands it, also those to which it makes no difference.
-        "instanceId" => return (spec.audience == Audience::Tenant || field.required).then_some("KMS.9005"),
+        "instanceId" => {
+            return (spec.audience != Audience::Administrator || field.required).then_some("KMS.9005");
+        }
         // It does not name its key.
         "ciphertextBlob" if spec.name == "asymmetricDecrypt" => "KMS.9028",
         "cmkUuid" | "destinationCmkUuid" | "sourceCmkUuid" | "ciphertextBlob" | "resourceIds" => "KMS.9001",
@@ -112,7 +114,7 @@ pub fn absent(field: &Field, spec: &Spec) -> Option<&'static str> {
         "importToken" => "KMS.9023",
         "aliasName" if spec.name.starts_with("create") => return None,
         "aliasName" => "KMS.9003",
-        "accessPointId" | "accessKey" | "eventId" => "KMS.9005",
+        "accessPointId" | "accessKey" | "eventId" | "accountId" => "KMS.9005",
         name if field.required
             && (name.ends_with("Id") || name.ends_with("Ids") || name.ends_with("Uuid")) =>
         {

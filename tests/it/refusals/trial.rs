@@ -298,7 +298,7 @@ impl<'a> Trial<'a> {
             let Some(code) = absent(field, self.row.spec) else { continue };
             let mut others: Vec<_> =
                 nowhere(field).map(|value| ("unknown", code, value)).into_iter().collect();
-            if self.row.spec.audience == Audience::Tenant {
+            if self.row.spec.audience != Audience::Administrator {
                 let value = self.appliance.stranger.value(field, self.row.spec);
                 others.push(("somebody else's", code, value));
             }
@@ -316,8 +316,19 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// An operation of administrators, called by a tenant.
+    /// An operation of administrators, called by a tenant; one that is not for cloud products, called by one.
     fn audience(&mut self) {
+        if self.plane() == Plane::OpenApi {
+            let body = flat(self.owner().right(self.row).body, self.plane());
+            self.before = records(self.appliance.app());
+            let message = Caller::Person(self.appliance.product.clone()).post(&self.path, &body);
+            match self.row.spec.audience {
+                Audience::Product => self.accept("caller", "cloud product", &message),
+                Audience::Tenant | Audience::Administrator => {
+                    self.refuse("caller", "cloud product", "KMS.9044", &message);
+                }
+            }
+        }
         if self.row.spec.audience == Audience::Administrator {
             let tenant = Caller::Person(self.appliance.tenant.person.clone());
             let message = tenant.post(&self.path, &self.body);

@@ -40,6 +40,7 @@ fn step() -> BoxedStrategy<Step> {
         4 => create_key(),
         3 => key().prop_map(Step::EnableKey),
         3 => key().prop_map(Step::DisableKey),
+        4 => (key(), any::<bool>()).prop_map(|(key, on)| Step::Rehearse(key, on)),
         4 => key().prop_map(Step::DescribeKey),
         5 => list_keys(),
         4 => (key(), select(&[6, 7, 7, 8, 30][..])).prop_map(|(key, days)| Step::ScheduleDeletion(key, days)),

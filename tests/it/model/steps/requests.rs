@@ -19,8 +19,8 @@ impl Step {
 
     /// Whether applications cannot call it: the person of the tenant does.
     pub fn is_for_people(&self) -> bool {
-        let listed = matches!(self, Self::ListDestroyed { .. });
-        listed || self.path().is_some_and(|path| path.starts_with("/userAk/") || path.starts_with("/tag/"))
+        let prefixes = ["/userAk/", "/tag/", "/cmkManage/rehearse", "/keyManage/listDestroyed"];
+        self.path().is_some_and(|path| prefixes.iter().any(|prefix| path.starts_with(prefix)))
     }
 
     fn path(&self) -> Option<&'static str> {
@@ -28,6 +28,7 @@ impl Step {
             Self::CreateKey { .. } => "/cmkManage/createKey",
             Self::EnableKey(_) => "/cmkManage/enableKey",
             Self::DisableKey(_) => "/cmkManage/disableKey",
+            Self::Rehearse(..) => "/cmkManage/rehearseKeyDisabling",
             Self::DescribeKey(_) => "/keyManage/describeKey",
             Self::ScheduleDeletion(..) => "/cmkManage/scheduleKeyDeletion",
             Self::CancelDeletion(_) => "/cmkManage/cancelKeyDeletion",
@@ -96,6 +97,7 @@ impl Step {
             Self::ListDestroyed { number, size, spec } => {
                 with(page(*number, *size), json!({"keySpec": spec}))
             }
+            Self::Rehearse(key, on) => of(key, json!({"enableRehearsal": on})),
             Self::DescribeOtherwise(key, characters) => {
                 of(key, json!({"description": "钥".repeat(*characters)}))
             }
