@@ -88,6 +88,10 @@ operations! {
     ops::key::CreateKey: "createKey" ["/cmkManage/createKey"] "kms:cmk:create" Write KeyCreate BOTH Tenant "创建主密钥" "Create key";
     ops::key::EnableKey: "enableKey" ["/cmkManage/enableKey"] "kms:cmk:enable" Write KeyWrite BOTH Tenant "启用密钥" "Enable key";
     ops::key::DisableKey: "disableKey" ["/cmkManage/disableKey"] "kms:cmk:disable" Write KeyWrite BOTH Tenant "禁用密钥" "Disable key";
+    ops::deletion::ScheduleKeyDeletion: "scheduleKeyDeletion" ["/cmkManage/scheduleKeyDeletion"] "kms:cmk:delete" Write KeyWrite BOTH Tenant "计划删除密钥" "Schedule key deletion";
+    ops::deletion::CancelKeyDeletion: "cancelKeyDeletion" ["/cmkManage/cancelKeyDeletion"] "kms:cmk:undelete" Write KeyWrite BOTH Tenant "取消计划删除密钥" "Cancel key deletion";
+    ops::deletion::DeleteProtect: "deleteProtect" ["/cmkManage/deleteProtect"] "kms:cmk:deleteProtect" Write KeyWrite BOTH Tenant "开启删除保护" "Protect key from deletion";
+    ops::deletion::CancelDeleteProtect: "cancelDeleteProtect" ["/cmkManage/cancelDeleteProtect"] "kms:cmk:cancelDeleteProtect" Write KeyWrite BOTH Tenant "关闭删除保护" "Cancel deletion protection";
     ops::rehearsal::RehearseKeyDisabling: "rehearseKeyDisabling" ["/cmkManage/rehearseKeyDisabling"] "kms:cmk:rehearse" Write KeyWrite OPENAPI Tenant "演练禁用密钥" "Rehearse disabling of key";
     ops::key::UpdateKeyDescription: "updateKeyDescription" ["/keyManage/updateKeyDescription"] "kms:cmk:update" Write KeyWrite BOTH Tenant "修改密钥描述" "Update key description";
     ops::key::DescribeKey: "describeKey" ["/keyManage/describeKey"] "kms:cmk:describe" Read KeyRead BOTH Product "查询密钥详情" "Describe key";
@@ -96,6 +100,9 @@ operations! {
     ops::product::CreateDefaultKey: "createDefaultKey" ["/cmkManage/createDefaultKey"] "kms:cmk:createDefaultKey" Write OtherWrite OPENAPI Product "创建默认密钥" "Create default key";
     ops::product::DetectAssociation: "detectAssociation" ["/cmkManage/detectAssociation"] "kms:cmk:detectAssociation" Read OtherRead OPENAPI Tenant "云产品关联检测" "Detect associations with cloud products";
     ops::resource::ResourceInfo: "resourceInfo" ["/resource/resourceInfo"] "kms:cmk:resourceInfo" Read OtherRead OPENAPI Tenant "查询资源用量" "Describe figures of service";
+    // ours; cron submits the last one
+    ops::tombstone::ListDestroyedKeys: "listDestroyedKeys" ["/keyManage/listDestroyedKeys"] "kms:cmk:listDestroyedKeys" Read OtherRead OPENAPI Tenant "查询已销毁密钥" "List destroyed keys";
+    ops::deletion::DestroyKey: "destroyKey" [] "kms:cmk:destroy" Write Unlimited INTERNAL Tenant "销毁密钥" "Destroy key";
     // contract 5.2
     ops::alias::CreateAlias: "createAlias" ["/keyName/createAlias"] "kms:cmk:createAlias" Write KeyWrite BOTH Tenant "创建别名" "Create alias";
     ops::alias::UpdateAlias: "updateAlias" ["/keyName/updateAlias"] "kms:cmk:updateAlias" Write KeyWrite BOTH Tenant "更新别名" "Update alias";
@@ -158,11 +165,12 @@ operations! {
     ops::clock::ConfirmClock: "confirmClock" ["/system/confirmClock"] "iam:confirmClock" Write OtherWrite OPENAPI Administrator "确认时钟" "Confirm clock";
     ops::clock::AdvanceTime: "advanceTime" ["/system/advanceTime"] "iam:advanceTime" Write OtherWrite DEMO Administrator "推进时间" "Advance time";
     ops::clock::StepTime: "stepTime" [] "iam:stepTime" Write Unlimited INTERNAL Administrator "时间步进" "Step time";
-    // cron submits the last three
+    // cron submits the last four
     ops::wrapping_key::RollWrappingKey: "rollWrappingKey" ["/system/rollWrappingKey"] "iam:rollWrappingKey" Write OtherWrite OPENAPI Administrator "轮换包装密钥" "Roll wrapping key";
     ops::wrapping_key::RewrapKey: "rewrapKey" [] "kms:cmk:rewrap" Write Unlimited INTERNAL Tenant "重新包装密钥" "Rewrap key";
     ops::wrapping_key::RewrapCredential: "rewrapCredential" [] "kms:accessPoint:rewrapCredential" Write Unlimited INTERNAL Tenant "重新包装凭证" "Rewrap credential";
     ops::wrapping_key::FinishRoll: "finishRoll" [] "iam:finishRoll" Write Unlimited INTERNAL Administrator "完成包装密钥轮换" "Finish roll of wrapping key";
+    ops::erasure::SettleErasure: "settleErasure" [] "iam:settleErasure" Write Unlimited INTERNAL Administrator "确认密钥擦除" "Settle erasure";
     // events; cron submits the last two
     ops::event::ListEvents: "listEvents" ["/event/listEvents"] "kms:event:list" Read OtherRead OPENAPI Tenant "查询事件" "List events";
     ops::event::WarnDueKey: "warnDueKey" [] "kms:cmk:warn" Write Unlimited INTERNAL Tenant "密钥到期提醒" "Warn of end of key";

@@ -39,6 +39,7 @@ pub struct Config {
     pub cron: Cron,
     pub quota: Quota,
     pub import: Import,
+    pub erasure: Erasure,
     pub products: Products,
     pub log: Log,
     pub rates: Rates,
@@ -240,6 +241,14 @@ pub struct Import {
     pub spare_wrapping_keys: usize,
 }
 
+/// Rolls of wrapping keys after something was destroyed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "described in config/default.toml")]
+pub struct Erasure {
+    pub delay_seconds: u64,
+}
+
 /// Cloud products that have their data encrypted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -324,6 +333,7 @@ impl Config {
                 1_000_000_000,
             ),
             ("quota.on_demand_keys_per_account", config.quota.on_demand_keys_per_account, 0, 1_000_000_000),
+            ("erasure.delay_seconds", config.erasure.delay_seconds, 0, 30 * day),
             ("import.spare_wrapping_keys", config.import.spare_wrapping_keys as u64, 0, 1000),
         ];
         for (name, value, least, most) in bounds {

@@ -305,6 +305,7 @@ pub fn missing(field: &str) -> (&'static str, &'static str) {
         "wrappingAlgorithm" => ("KMS.0120", "Algorithm for import cannot be empty"),
         "wrappingKeySpec" => ("KMS.0121", "KeySpec for publickey cannot be empty"),
         "signatureValue" => ("KMS.0125", "Sign value cannot be empty"),
+        "pendingWindowInDays" => ("KMS.0122", "Pendingwindowindays cannot be empty"),
         "importToken" | "token" => ("KMS.0123", "Token cannot be empty"),
         "encryptedKeyMaterial" => ("KMS.0124", "Encryptenkeymeterial cannot be empty"),
         "keySpec" => ("KMS.0126", "Keyspec cannot be empty"),

@@ -140,8 +140,6 @@ ids! {
     UserId hyphenated HYPHENATED "must be a lower-case UUID";
     /// Something that somebody should be told.
     EventId hyphenated HYPHENATED "must be a lower-case UUID";
-    /// A roll of a wrapping key that is owed.
-    ErasureId hyphenated HYPHENATED "must be a lower-case UUID";
     /// A virtual machine inside the cipher machine.
     PartitionId hyphenated HYPHENATED "must be a lower-case UUID";
 }

@@ -131,7 +131,17 @@ impl<R: Record> Keepers<R> {
         beside: Changes,
         edit: impl FnOnce(&mut R) -> Result<()> + Send + 'static,
     ) -> Result<Option<Arc<R>>> {
-        self.submit(call, id, call.entry(beside, None), Box::new(edit)).await
+        self.submit(call, id, call.entry(beside, None), Box::new(|record, _| edit(record))).await
+    }
+
+    /// As [`Keepers::change`], where `edit` also says what is committed beside: what depends on the very state that it changes.
+    pub async fn change_and(
+        &self,
+        call: &Call,
+        id: &R::Id,
+        edit: impl FnOnce(&mut R, &mut Changes) -> Result<()> + Send + 'static,
+    ) -> Result<Option<Arc<R>>> {
+        self.submit(call, id, call.entry(Changes::default(), None), Box::new(edit)).await
     }
 
     /// As [`Keepers::change`], for a call that fails and must leave a mark: its audit record says the failure, which the caller
@@ -143,7 +153,8 @@ impl<R: Record> Keepers<R> {
         failure: Error,
         edit: impl FnOnce(&mut R) -> Result<()> + Send + 'static,
     ) -> Result<Option<Arc<R>>> {
-        self.submit(call, id, call.entry(Changes::default(), Some(failure)), Box::new(edit)).await
+        let entry = call.entry(Changes::default(), Some(failure));
+        self.submit(call, id, entry, Box::new(|record, _| edit(record))).await
     }
 
     async fn submit(
@@ -208,11 +219,22 @@ impl<R: Record> Keepers<R> {
     /// Removes a record, and its keeper with it; the removed state, or `None` if there was none. Calls that have read the
     /// record already go on with what they read.
     pub async fn retire(&self, call: &Call, id: &R::Id) -> Result<Option<Arc<R>>> {
+        self.retire_with(call, id, |_| Ok(Changes::default())).await
+    }
+
+    /// As [`Keepers::retire`], and commits in the same transaction what `beside` says: what goes or comes with this very state.
+    /// Meanwhile nobody changes the record.
+    pub async fn retire_with(
+        &self,
+        call: &Call,
+        id: &R::Id,
+        beside: impl FnOnce(&R) -> Result<Changes>,
+    ) -> Result<Option<Arc<R>>> {
         let Some(turn) = self.turns(std::slice::from_ref(id)).await?.and_then(|mut turns| turns.pop()) else {
             return Ok(None);
         };
-        let (before, registry, mut changes) =
-            (Arc::clone(&turn.before), Arc::clone(&self.0), Changes::default());
+        let (before, registry) = (Arc::clone(&turn.before), Arc::clone(&self.0));
+        let mut changes = beside(&before)?;
         changes.remove(&*before, Error::internal(GONE))?;
         let forget = move || {
             turn.slot.published.retired.store(true, Ordering::Release);
@@ -367,7 +389,7 @@ impl<R: Record> Handler<Turn<R>> for Keeper<R> {
     }
 }
 
-type Edit<R> = Box<dyn FnOnce(&mut R) -> Result<()> + Send>;
+type Edit<R> = Box<dyn FnOnce(&mut R, &mut Changes) -> Result<()> + Send>;
 
 struct Change<R> {
     place: Place,
@@ -403,7 +425,7 @@ impl<R: Record> Handler<Change<R>> for Keeper<R> {
             }
             let before = published.read();
             let mut after = R::clone(&before);
-            if let Err(error) = edit(&mut after) {
+            if let Err(error) = edit(&mut after, &mut entry.changes) {
                 return Outcome::NotRecorded(place, Err(error));
             }
             if after == *before && entry.changes.is_empty() {

@@ -43,6 +43,6 @@ impl Spec {
     /// Whether the operation is served while the disk is full: it reads, or it takes something away.
     pub fn served_when_full(&self) -> bool {
         self.access == Access::Read
-            || ["delete", "disable", "schedule"].iter().any(|verb| self.name.starts_with(verb))
+            || ["delete", "destroy", "disable", "schedule"].iter().any(|verb| self.name.starts_with(verb))
     }
 }

@@ -6,8 +6,11 @@ use crate::gateway::Gateway;
 use crate::ids::KeyId;
 use crate::model::alias::KeyRef;
 use crate::model::confirmed::Reading;
+use crate::model::erasure::Erasure;
 use crate::model::key::DueJob;
 use crate::model::record::Kind;
+use crate::ops::deletion::DestroyKey;
+use crate::ops::erasure::{self, Step};
 use crate::ops::event::WarnDueKey;
 use crate::ops::key_material::ExpireKeyMaterial;
 use crate::ops::rotation::RotateDueKey;
@@ -38,10 +41,13 @@ async fn record(due: &Due, time: &Reading, gateway: &Gateway) -> Result<bool> {
     if due.kind == Kind::Key as u8 {
         return key(due, time, gateway).await;
     }
+    if due.kind == Kind::Erasure as u8 {
+        return erasure(due, gateway).await;
+    }
     Ok(false)
 }
 
-/// A key's next version, or the end of its material. While the clock is in doubt, nothing has ended for good.
+/// A key's next version, the end of its material, or its own. While the clock is in doubt, nothing has ended for good.
 async fn key(due: &Due, time: &Reading, gateway: &Gateway) -> Result<bool> {
     let id = KeyId::from_bytes(<[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?);
     let (text, cmk_uuid) = (id.to_string(), KeyRef::Id(id));
@@ -51,7 +57,21 @@ async fn key(due: &Due, time: &Reading, gateway: &Gateway) -> Result<bool> {
             done("expireKeyMaterial", &text, gateway.submit(ExpireKeyMaterial { cmk_uuid }).await)
         }
         Some(DueJob::Warn) => done("warnDueKey", &text, gateway.submit(WarnDueKey { cmk_uuid }).await),
-        Some(DueJob::Destroy) | None => false,
+        Some(DueJob::Destroy) => done("destroyKey", &text, gateway.submit(DestroyKey { cmk_uuid }).await),
+        None => false,
+    })
+}
+
+/// The roll that is owed since something wrapped was destroyed, and its settling once the roll has ended.
+async fn erasure(due: &Due, gateway: &Gateway) -> Result<bool> {
+    let Some(id) = Erasure::read_id(&due.id) else {
+        return Err(Error::internal("the id of an erasure is damaged"));
+    };
+    let text = id.0.to_string();
+    Ok(match erasure::next_step(&id, gateway.app())? {
+        Some(Step::Roll(roll)) => done("rollWrappingKey", &text, gateway.submit(roll).await),
+        Some(Step::Settle(settle)) => done("settleErasure", &text, gateway.submit(settle).await),
+        None => false,
     })
 }
 

@@ -1,16 +1,19 @@
 //! The end of key material from outside (contract 5.4): its deletion, and the operation that cron submits when it is over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CLOCK_IN_DOUBT, Operation};
+use super::{CLOCK_IN_DOUBT, Operation, erasure};
 use crate::api::{Call, Target};
 use crate::app::App;
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
-use crate::ids::{EventId, KeyId};
+use crate::ids::{EventId, KeyId, PartitionId};
 use crate::model::alias::KeyRef;
+use crate::model::erasure::Erasure;
 use crate::model::event::{Event, Occurrence};
 use crate::model::key::Key;
 use crate::store::Changes;
@@ -43,7 +46,7 @@ impl Operation for DeleteKeyMaterial {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<DeletedMaterial> {
-        let key = take_away(call, app, Changes::default(), Key::delete_material).await?;
+        let key = take_away(call, app, |key, _| key.delete_material()).await?;
         Ok(DeletedMaterial { cmk_uuid: key.id, key_state: key.state_at(call.horizon()).wire_name().into() })
     }
 }
@@ -75,34 +78,47 @@ impl Operation for ExpireKeyMaterial {
 
     async fn run(self, call: &Call, app: &App) -> Result<ExpiredMaterial> {
         let settled = call.settled().ok_or(CLOCK_IN_DOUBT)?;
-        let key = app.keys.get(&call.key()?)?.ok_or(Error::KeyNotFound)?;
-        let (expires, mut changes) = (key.import.expires, Changes::default());
-        if expires.is_some_and(|at| at <= settled) {
-            let id = EventId::from_random(app.random()?);
-            changes.event(&Event::about(&key, id, call.now, Occurrence::MaterialExpired))?;
-        }
-        // What is told must be what happens: another import in between asks for another look.
-        let expire = move |key: &mut Key| match key.import.expires == expires && key.expire(settled)? {
-            true => Ok(()),
-            false => Err(Error::TransitionNotAllowed),
+        let (id, now) = (EventId::from_random(app.random()?), call.now);
+        let expire = move |key: &mut Key, beside: &mut Changes| {
+            let over = key.import.expires.is_some_and(|at| at <= settled);
+            match (key.expire(settled)?, over) {
+                (true, true) => beside.event(&Event::about(key, id, now, Occurrence::MaterialExpired)),
+                (true, false) => Ok(()),
+                (false, _) => Err(Error::TransitionNotAllowed),
+            }
         };
-        let key = take_away(call, app, changes, expire).await?;
+        let key = take_away(call, app, expire).await?;
         Ok(ExpiredMaterial { cmk_uuid: key.id, key_state: key.state_at(call.horizon()).wire_name().into() })
     }
 }
 
-/// Commits the end of some wrapped keys, then wipes them.
+/// Commits the end of some wrapped keys, with the erasure that is owed for them, then wipes them.
 async fn take_away(
     call: &Call,
     app: &App,
-    beside: Changes,
-    edit: impl FnOnce(&mut Key) -> Result<()> + Send + 'static,
+    edit: impl FnOnce(&mut Key, &mut Changes) -> Result<()> + Send + 'static,
 ) -> Result<Arc<Key>> {
     let id = call.key()?;
     let before = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
-    let after = app.keys.change_with(call, &id, beside, edit).await?.ok_or(Error::KeyNotFound)?;
+    let (now, delay) = (call.now, erasure::delay(app));
+    let take = move |key: &mut Key, beside: &mut Changes| {
+        let had = key.clone();
+        edit(key, beside)?;
+        match owed(&had, key, now, delay) {
+            Some(erasure) => beside.ensure(&erasure),
+            None => Ok(()),
+        }
+    };
+    let after = app.keys.change_and(call, &id, take).await?.ok_or(Error::KeyNotFound)?;
     wipe(&before, &after, app);
     Ok(after)
+}
+
+/// What is owed for material that was taken away. A token of an import that never came is no material.
+fn owed(before: &Key, after: &Key, now: Timestamp, delay: Duration) -> Option<Erasure> {
+    let taken = before.versions.iter().filter(|_| after.versions.is_empty());
+    let newest = taken.map(|version| version.wrapped.header()).max_by_key(|header| header.generation)?;
+    Some(Erasure::of(before, PartitionId::from_bytes(newest.partition.0), newest.generation, now, delay))
 }
 
 /// Wipes what the cipher machine holds ready of wrapped keys that are the key's no more.

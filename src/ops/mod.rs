@@ -12,6 +12,8 @@ pub mod audit_trail;
 pub mod clock;
 pub mod credential;
 pub mod data_key;
+pub mod deletion;
+pub mod erasure;
 pub mod event;
 pub mod export;
 pub mod import;
@@ -29,6 +31,7 @@ pub mod rotation;
 pub mod symmetric;
 pub mod system;
 pub mod tag;
+pub mod tombstone;
 pub mod version;
 pub mod wrapping_key;
 

@@ -39,7 +39,7 @@ pub struct RehearsedKey {
 
 impl Operation for RehearseKeyDisabling {
     type Output = RehearsedKey;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingDeletion];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

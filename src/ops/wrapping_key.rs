@@ -3,7 +3,7 @@
 //! after a restart, because the cipher machine's files and the records say how far it is. A new kind of record that
 //! keeps wrapped keys must be looked at by [`left`] and [`is_held`].
 
-use firmware_sim::{PartitionId as MachinePartition, Rewrap, State, WrappedKey};
+use firmware_sim::{Fault, PartitionId as MachinePartition, Rewrap, State, WrappedKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,17 +16,17 @@ use crate::model::alias::KeyRef;
 use crate::model::credential::Credential;
 use crate::model::instance::Instance;
 use crate::model::key::Key;
-use crate::model::owner;
-use crate::model::record::List;
+use crate::model::owner::partition_of;
 
-/// Begins to roll the wrapping key of one partition: of a service, of the keys of an account that belong to none, or of the
-/// device itself, which wraps credentials. A roll that is under way is left as it is.
+/// Begins to roll the wrapping key of one partition: of a service, of the keys of an account that belong to no service, or of
+/// the device itself, which wraps credentials. A roll that is under way is left as it is. Where keys or material were
+/// destroyed, the appliance begins one by itself.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RollWrappingKey {
     /// The service whose partition is meant.
     pub instance_id: Option<InstanceId>,
-    /// The account whose keys on demand and default keys are meant instead.
+    /// The account whose keys without a service are meant: on-demand keys and default keys.
     pub account_id: Option<AccountId>,
     /// Whether the device's own partition is meant instead.
     #[serde(default)]
@@ -46,26 +46,30 @@ pub struct BegunRoll {
 }
 
 impl RollWrappingKey {
-    async fn partition(&self, call: &Call, app: &App) -> Result<PartitionId> {
+    fn partition(&self, call: &Call, app: &App) -> Result<PartitionId> {
         match (self.instance_id, self.account_id, self.device) {
             (Some(id), None, false) => {
                 let instance = app.instance(id)?;
+                call.touch_account(instance.account);
                 call.touch_instance(id);
                 Ok(instance.partition)
             }
             (None, Some(id), false) => {
-                app.accounts.get(&id)?.ok_or(Error::ResourceNotFound("account"))?;
-                let partition = owner::partition_of(id);
-                // One that has no keys yet has nothing to lose either.
-                app.machine.create_partition(in_machine(partition)).await?;
-                Ok(partition)
+                call.touch_account(app.accounts.get(&id)?.ok_or(Error::ResourceNotFound("account"))?.id);
+                let partition = partition_of(id);
+                match app.machine.device().generation(in_machine(partition)) {
+                    Ok(_) => Ok(partition),
+                    Err(Fault::NoSuchPartition) => Err(Error::ResourceNotFound("key without a service")),
+                    Err(fault) => Err(fault.into()),
+                }
             }
             (None, None, true) => Ok(PartitionId::from_bytes(MachinePartition::DEVICE.0)),
             (None, None, false) => Err(Error::MissingField("instanceId".into())),
-            (_, _, true) => Err(Error::invalid("device", "excludes the other fields; roll one at a time")),
-            (Some(_), Some(_), false) => {
+            (Some(_), Some(_), _) => {
                 Err(Error::invalid("accountId", "excludes instanceId; roll one at a time"))
             }
+            (Some(_), None, true) => Err(Error::invalid("device", "excludes instanceId; roll one at a time")),
+            (None, Some(_), true) => Err(Error::invalid("device", "excludes accountId; roll one at a time")),
         }
     }
 }
@@ -74,7 +78,7 @@ impl Operation for RollWrappingKey {
     type Output = BegunRoll;
 
     async fn run(self, call: &Call, app: &App) -> Result<BegunRoll> {
-        let partition = self.partition(call, app).await?;
+        let partition = self.partition(call, app)?;
         call.touch("Partition", partition.text(), "");
         let generation = app.machine.begin_roll(in_machine(partition)).await?;
         Ok(BegunRoll { partition, generation, state: "RewrappingKeys".into() })
@@ -244,22 +248,21 @@ pub fn left(partition: PartitionId, most: usize, app: &App) -> Result<Left> {
         return Ok(Left { keys: Vec::new(), credentials, total: page.total });
     }
     let mut left = Left { keys: Vec::new(), credentials: Vec::new(), total: 0 };
-    for list in lists_in(partition, app)? {
-        let old = |key: &Key| Ok(has_before(key, partition, generation));
+    let old = |key: &Key| Ok(has_before(key, partition, generation));
+    let services = app.store.scan(usize::MAX, |instance: &Instance| instance.partition == partition)?;
+    for service in services.records {
+        let page = app.store.filter(&Key::of_instance(service.id), 0, most - left.keys.len(), old)?;
+        left.keys.extend(page.records.into_iter().map(|key| key.id));
+        left.total += page.total;
+    }
+    // An account's own partition has the account's id.
+    let account = AccountId::from_bytes(*partition.as_bytes());
+    for list in [Key::on_demand_of(account), Key::defaults_of(account)] {
         let page = app.store.filter(&list, 0, most - left.keys.len(), old)?;
         left.keys.extend(page.records.into_iter().map(|key| key.id));
         left.total += page.total;
     }
     Ok(left)
-}
-
-/// The lists of the keys that lie in a partition: of services, or those of an account that belong to none.
-fn lists_in(partition: PartitionId, app: &App) -> Result<Vec<List>> {
-    let services = app.store.scan(usize::MAX, |instance: &Instance| instance.partition == partition)?;
-    let account = owner::account_of(partition);
-    let mut lists = vec![Key::on_demand_of(account), Key::defaults_of(account)];
-    lists.extend(services.records.iter().map(|service| Key::of_instance(service.id)));
-    Ok(lists)
 }
 
 /// Whether a record in memory holds a key that an older generation wraps.
@@ -281,6 +284,6 @@ fn is_before(wrapped: &WrappedKey, partition: PartitionId, generation: u32) -> b
     header.partition == in_machine(partition) && header.generation < generation
 }
 
-fn in_machine(partition: PartitionId) -> MachinePartition {
+pub(super) fn in_machine(partition: PartitionId) -> MachinePartition {
     MachinePartition(*partition.as_bytes())
 }

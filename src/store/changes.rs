@@ -7,6 +7,7 @@ use super::time::TimeEdit;
 use super::trail::TrailEdit;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
+use crate::ids::KeyId;
 use crate::model::event::Event;
 use crate::model::record::{List, Listing, Record};
 
@@ -17,6 +18,8 @@ pub struct Changes {
     pub(super) limits: Vec<Limit>,
     pub(super) token: Option<(TokenKey, Remembered)>,
     pub(super) trail: Option<TrailEdit>,
+    /// Keys whose rows in the tables of figures go.
+    pub(super) forgotten: Vec<KeyId>,
     /// Numbers of the occurrences that events among the edits tell of.
     pub(super) events: Vec<usize>,
     pub(super) time: Option<TimeEdit>,
@@ -32,8 +35,8 @@ pub(super) struct Edit {
     pub row: Vec<u8>,
     pub before: Option<Derived>,
     pub after: Option<(Vec<u8>, Derived)>,
-    /// What is wrong when the row is there and should not be, or the other way round.
-    pub conflict: Error,
+    /// What is wrong when the row is there and should not be, or the other way round; none: a row that is there stays.
+    pub conflict: Option<Error>,
 }
 
 pub(super) struct Limit {
@@ -60,23 +63,33 @@ pub struct Remembered {
 impl Changes {
     /// Adds a new record; `taken` is the error if its id exists.
     pub fn insert<R: Record>(&mut self, record: &R, taken: Error) -> Result<()> {
-        self.edit::<R>(None, Some(record), taken)
+        self.edit::<R>(None, Some(record), Some(taken))
+    }
+
+    /// Adds a record, unless there is one with its id, which then stays as it is.
+    pub fn ensure<R: Record>(&mut self, record: &R) -> Result<()> {
+        self.edit::<R>(None, Some(record), None)
     }
 
     /// Writes the new state of a record that exists; `missing` is the error if it is gone.
     pub fn replace<R: Record>(&mut self, before: &R, after: &R, missing: Error) -> Result<()> {
         debug_assert!(R::row(&before.id()) == R::row(&after.id()), "a record keeps its id");
-        self.edit(Some(before), Some(after), missing)
+        self.edit(Some(before), Some(after), Some(missing))
     }
 
     /// Removes a record; `missing` is the error if it is gone already.
     pub fn remove<R: Record>(&mut self, record: &R, missing: Error) -> Result<()> {
-        self.edit(Some(record), None, missing)
+        self.edit(Some(record), None, Some(missing))
     }
 
     /// Demands that a list holds at most `most` records after this call.
     pub fn limit(&mut self, list: List, most: u64, what: &'static str) {
         self.limits.push(Limit { list, most, what });
+    }
+
+    /// Takes the rows of a key out of the tables of figures: the key itself goes.
+    pub fn forget(&mut self, key: KeyId) {
+        self.forgotten.push(key);
     }
 
     /// Adds an event.
@@ -102,10 +115,19 @@ impl Changes {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty() && self.token.is_none() && self.trail.is_none() && self.time.is_none()
+        self.edits.is_empty()
+            && self.forgotten.is_empty()
+            && self.token.is_none()
+            && self.trail.is_none()
+            && self.time.is_none()
     }
 
-    fn edit<R: Record>(&mut self, before: Option<&R>, after: Option<&R>, conflict: Error) -> Result<()> {
+    fn edit<R: Record>(
+        &mut self,
+        before: Option<&R>,
+        after: Option<&R>,
+        conflict: Option<Error>,
+    ) -> Result<()> {
         let derived = |record: &R| Derived { listings: record.listings(), due: record.due() };
         let row = before.or(after).map(|record| R::row(&record.id())).unwrap_or_default();
         let after = match after {
@@ -145,7 +167,7 @@ mod tests {
         };
         let added = |before: Option<u8>, after: Option<u8>| {
             let (before, after) = (before.map(derived), after.map(|rows| (Vec::new(), derived(rows))));
-            let edit = Edit { row: Vec::new(), before, after, conflict: Error::KeyNotFound };
+            let edit = Edit { row: Vec::new(), before, after, conflict: None };
             (edit.adds_to(&counted), edit.adds_to(&other))
         };
         assert_eq!(added(None, Some(1)), (1, 1));

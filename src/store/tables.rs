@@ -29,6 +29,9 @@ use super::sealer::Sealer;
 use super::time;
 use crate::env::Timestamp;
 use crate::error::{self, Error};
+use crate::ids::KeyId;
+use crate::model::key::Key;
+use crate::model::record::Record as _;
 
 pub type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -47,6 +50,8 @@ pub const ASSOCIATIONS: Bytes = TableDefinition::new(ASSOCIATIONS_NAME);
 pub const USES: Bytes = TableDefinition::new("uses");
 pub const ATTEMPTS_NAME: &str = "attempts";
 pub const ATTEMPTS: Bytes = TableDefinition::new(ATTEMPTS_NAME);
+/// Tables whose rows begin with the id of a key and go with it. They are made when they are first written.
+const OF_KEYS: [Bytes; 3] = [USES, ATTEMPTS, ASSOCIATIONS];
 pub const AUDIT: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit");
 pub const CHECKPOINTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("checkpoints");
 pub const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
@@ -149,7 +154,8 @@ pub fn initialise(
     Ok(())
 }
 
-/// The half-open range of all keys that begin with `prefix`; a prefix never is all 0xFF, it begins with a kind.
+/// The half-open range of all keys that begin with `prefix`; a prefix never is all 0xFF, it begins with a kind or is an id,
+/// whose version is among its bits.
 fn prefix(prefix: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     let mut end = prefix.to_vec();
     while end.last() == Some(&0xFF) {
@@ -168,6 +174,21 @@ pub fn starting_with<'t>(
 ) -> Result<redb::Range<'t, &'static [u8], &'static [u8]>, redb::StorageError> {
     let (from, to) = prefix(start);
     table.range::<&[u8]>((from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice)))
+}
+
+/// Whether the record of a key is there, as this transaction leaves it.
+pub fn is_there(transaction: &WriteTransaction, key: KeyId) -> Result<bool, redb::Error> {
+    Ok(transaction.open_table(RECORDS)?.get(Key::row(&key).as_slice())?.is_some())
+}
+
+/// Takes away what the tables of figures hold of a key.
+pub fn forget(transaction: &WriteTransaction, key: KeyId) -> Result<(), redb::Error> {
+    let (from, to) = prefix(key.as_bytes());
+    let rows = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+    for table in OF_KEYS {
+        transaction.open_table(table)?.retain_in::<&[u8], _>(rows, |_, _| false)?;
+    }
+    Ok(())
 }
 
 /// Number of rows of a list.

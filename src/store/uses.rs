@@ -4,7 +4,7 @@
 use redb::{ReadableTable as _, TableError, WriteTransaction};
 
 use super::Store;
-use super::tables::USES;
+use super::tables::{self, USES};
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, VersionId};
@@ -77,7 +77,7 @@ impl Store {
     }
 }
 
-/// Adds the uses of some calls, each with the time of the call, to the rows of their versions. However many calls used a
+/// Adds the uses of some calls, each with the time of the call, to the rows of their versions, as long as their keys are there. However many calls used a
 /// version, its row is read and written once.
 pub(super) fn add<'a>(
     transaction: &WriteTransaction,
@@ -95,6 +95,10 @@ pub(super) fn add<'a>(
         let Some(((key, version), latest)) = of_version.last() else { continue };
         let row = row(*key, *version);
         let before = table.get(row.as_slice())?.and_then(|value| Uses::decode(value.value()));
+        // A call may end after the key that it worked with was destroyed.
+        if before.is_none() && !tables::is_there(transaction, *key)? {
+            continue;
+        }
         let before = before.unwrap_or_default();
         let count = before.count.saturating_add(of_version.len() as u64);
         let last = before.last.map_or(*latest, |last| last.max(*latest));
@@ -124,9 +128,19 @@ mod tests {
     use redb::{Builder, Database, ReadableDatabase as _, ReadableTableMetadata as _};
 
     use super::*;
+    use crate::model::key::Key;
+    use crate::model::record::Record as _;
 
+    /// A database with the keys that the tests use.
     fn database() -> Database {
-        Builder::new().create_with_backend(InMemoryBackend::new()).unwrap()
+        let database = Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        for number in [10, 20] {
+            let mut records = transaction.open_table(tables::RECORDS).unwrap();
+            records.insert(Key::row(&version(number).0).as_slice(), [].as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+        database
     }
 
     fn version(number: u8) -> (KeyId, VersionId) {
@@ -180,6 +194,19 @@ mod tests {
         let database = database();
         commit(&database, &[(&[10, 10], 1)]);
         assert_eq!(stored(&database, 10), Some((1, 1)));
+    }
+
+    #[test]
+    fn what_is_forgotten_with_its_key_does_not_come_back() {
+        let database = database();
+        commit(&database, &[(&[10, 11], 5), (&[20], 6)]);
+        let transaction = database.begin_write().unwrap();
+        let key = version(10).0;
+        transaction.open_table(tables::RECORDS).unwrap().remove(Key::row(&key).as_slice()).unwrap();
+        tables::forget(&transaction, key).unwrap();
+        transaction.commit().unwrap();
+        commit(&database, &[(&[10, 20], 7), (&[11], 8)]);
+        assert_eq!([10, 11, 20].map(|number| stored(&database, number)), [None, None, Some((2, 7))]);
     }
 
     #[test]

@@ -77,6 +77,16 @@ fn encrypting_with_a_key_pair_works_as_written() {
 }
 
 #[test]
+fn deleting_a_key_works_as_written() {
+    let home = Home::new();
+    let (_program, _) = home.serve();
+    let told = bash(&home, &section("Deleting a key")).unwrap();
+    assert!(told.contains("PendingDeletion") && told.contains("\"destroyedKeys\""), "{told}");
+    let key = home.call("describeKey", &json!({"cmkUuid": "alias/old"}));
+    assert_eq!((&key["keyState"], &key["deletionProtection"]), (&json!("Enabled"), &json!("Disabled")));
+}
+
+#[test]
 fn exporting_a_data_key_works_as_written() {
     let home = Home::new();
     let (_program, _) = home.serve();

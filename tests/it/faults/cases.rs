@@ -99,6 +99,23 @@ impl Tenant {
                 self.person.ok("/cmkManage/enableKey", key.clone());
                 key
             }
+            "scheduleKeyDeletion" => {
+                self.person.call("/cmkManage/cancelKeyDeletion", key);
+                json!({"cmkUuid": self.key, "pendingWindowInDays": 7})
+            }
+            "cancelKeyDeletion" => {
+                let window = json!({"cmkUuid": self.key, "pendingWindowInDays": 7});
+                self.person.call("/cmkManage/scheduleKeyDeletion", window);
+                key
+            }
+            "deleteProtect" => {
+                self.person.ok("/cmkManage/cancelDeleteProtect", key);
+                json!({"cmkUuid": self.key, "deletionProtectionDescription": "told"})
+            }
+            "cancelDeleteProtect" => {
+                self.person.ok("/cmkManage/deleteProtect", key.clone());
+                key
+            }
             "createAlias" => {
                 // Absent unless the call before made it.
                 self.person.call("/keyName/deleteAlias", name);
@@ -173,6 +190,7 @@ impl Tenant {
             | "listProductCredential"
             | "resourceInfo"
             | "listAlias"
+            | "listDestroyedKeys"
             | "listAllUri"
             | "listAccount"
             | "listTagResources"

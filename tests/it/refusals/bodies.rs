@@ -106,6 +106,10 @@ impl Tenant {
             }
             "cmkUuid" | "destinationCmkUuid" | "sourceCmkUuid" => {
                 let key = self.key_for(spec)["cmkUuid"].clone();
+                if spec.name == "cancelKeyDeletion" {
+                    let window = json!({"cmkUuid": key, "pendingWindowInDays": 7});
+                    self.person.ok("/cmkManage/scheduleKeyDeletion", window);
+                }
                 Fixture(key.clone(), Some(key))
             }
             "enableAutomaticRotation" if field.required => Fixture(json!(true), None),

@@ -137,10 +137,17 @@ pub fn by_state(spec: &Spec, field: &str) -> [&'static str; 3] {
         }
         ("createKeyVersion" | "updateRotationPolicy", _) => ["KMS.9010", "KMS.9011", "KMS.9012"],
         ("enableKey" | "disableKey", _) => [OK, "KMS.9013", "KMS.9013"],
-        ("createAlias" | "importKeyMaterial", _) => [OK, "KMS.9013", OK],
-        ("updateKeyDescription" | "rehearseKeyDisabling" | "tagResources" | "untagResources", _) => {
-            [OK, "KMS.9011", OK]
-        }
+        ("createAlias" | "importKeyMaterial" | "scheduleKeyDeletion", _) => [OK, "KMS.9013", OK],
+        ("cancelKeyDeletion", _) => ["KMS.9013", OK, "KMS.9013"],
+        (
+            "updateKeyDescription"
+            | "rehearseKeyDisabling"
+            | "tagResources"
+            | "untagResources"
+            | "deleteProtect"
+            | "cancelDeleteProtect",
+            _,
+        ) => [OK, "KMS.9011", OK],
         ("updateAlias", _) if field == "cmkUuid" => [OK, "KMS.9011", OK],
         // deleteAlias and whatever the table does not name.
         _ => [OK, OK, OK],
