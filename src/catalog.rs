@@ -161,10 +161,11 @@ operations! {
     ops::tag::ListTagKeys: "listTagKeys" ["/tag/listTagKeys"] "iam:listTagKeys" Read OtherRead OPENAPI Tenant "查询标签键" "List tag keys";
     ops::system::DescribeSystem: "describeSystem" ["/system/describeSystem"] "iam:describeSystem" Read OtherRead OPENAPI Tenant "查询系统信息" "Describe system";
     ops::system::RunSelfTest: "runSelfTest" ["/system/runSelfTest"] "iam:runSelfTest" Write OtherWrite OPENAPI Administrator "运行自检" "Run self-tests";
-    // cron submits the last one
+    // cron submits the last two
     ops::clock::ConfirmClock: "confirmClock" ["/system/confirmClock"] "iam:confirmClock" Write OtherWrite OPENAPI Administrator "确认时钟" "Confirm clock";
     ops::clock::AdvanceTime: "advanceTime" ["/system/advanceTime"] "iam:advanceTime" Write OtherWrite DEMO Administrator "推进时间" "Advance time";
     ops::clock::StepTime: "stepTime" [] "iam:stepTime" Write Unlimited INTERNAL Administrator "时间步进" "Step time";
+    ops::clock::NoteClock: "noteClock" [] "iam:noteClock" Write Unlimited INTERNAL Administrator "记录时钟状态" "Note state of clock";
     // cron submits the last four
     ops::wrapping_key::RollWrappingKey: "rollWrappingKey" ["/system/rollWrappingKey"] "iam:rollWrappingKey" Write OtherWrite OPENAPI Administrator "轮换包装密钥" "Roll wrapping key";
     ops::wrapping_key::RewrapKey: "rewrapKey" [] "kms:cmk:rewrap" Write Unlimited INTERNAL Tenant "重新包装密钥" "Rewrap key";

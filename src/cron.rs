@@ -17,6 +17,7 @@ use crate::app::{Advance, App};
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::ops::audit_trail::{DeleteExpiredAudit, MoveAudit, SignAuditCheckpoint};
+use crate::ops::clock::NoteClock;
 use crate::ops::event::DeleteExpiredEvents;
 use crate::ops::system::RunSelfTest;
 use crate::store::Due;
@@ -98,6 +99,7 @@ impl Work {
                     records.map(|(_, last)| self.place = last),
                     due::rolls(gateway).await.map(drop),
                     keep_audit(gateway, quiet).await,
+                    note_clock(gateway).await,
                     delete_events(gateway).await,
                     gateway.sweep().await,
                 ] {
@@ -149,6 +151,14 @@ async fn keep_audit(gateway: &Gateway, quiet: bool) -> Result<()> {
         gateway.submit(DeleteExpiredAudit {}).await?;
     }
     Ok(())
+}
+
+/// Tells that the wall clock is in doubt, or trusted again.
+async fn note_clock(gateway: &Gateway) -> Result<()> {
+    match NoteClock::is_due(gateway.app()) {
+        true => gateway.submit(NoteClock {}).await.map(drop),
+        false => Ok(()),
+    }
 }
 
 /// Deletes some of the events whose time is over.

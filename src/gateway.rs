@@ -166,9 +166,7 @@ impl Gateway {
 
     /// Writes what the past minute's floods of strangers came to and forgets what is of no more use. Cron calls it.
     pub async fn sweep(&self) -> Result<()> {
-        let time = self.app.store.time();
-        time.watch();
-        let time = time.read();
+        let time = self.app.store.time().read();
         self.app.store.tend();
         self.throttle.forget(self.app.env.clock.monotonic());
         self.replays.forget(time.confirmed);

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::gateway::{Calls, Door, Gateway};
 use crate::http::{self, Listeners};
 use crate::ops::account::InitialiseAppliance;
+use crate::ops::clock::warn_of_doubt;
 use crate::store::{DirectoryLock, Store, Writer};
 use custody::{directories, open_machine, options};
 pub use unlocking::{SOCKET as UNLOCK_SOCKET, UNLOCKED};
@@ -271,7 +272,7 @@ impl Server {
         let refused = self.door.open(Arc::clone(&core.gateway));
         core.gateway.record_locked(refused).await?;
         audit::begin(&self.config, &core.gateway).await?;
-        core.store.time().watch();
+        warn_of_doubt(&core.store.time().read());
         let scheduler = Arc::clone(&core.gateway);
         let cron = Arbiter::new();
         Cron::start_in_arbiter(&cron.handle(), move |_| Cron::new(scheduler));
@@ -293,6 +294,12 @@ impl Server {
             tracing::warn!(
                 event = "first-run",
                 "{FIRST_RUN} still lies in the data directory: keep its contents in a safe place and delete it"
+            );
+        }
+        if self.door.is_demo() {
+            tracing::warn!(
+                event = "demo",
+                "this instance is a demo: an administrator can move its time ahead"
             );
         }
         if custody::is_software_together(&self.config) {

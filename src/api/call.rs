@@ -319,9 +319,19 @@ impl Call {
 
     /// Adds the result of a create operation to its changes, if the caller sent a `clientToken`.
     pub fn remember(&self, changes: &mut Changes, output: &impl Serialize) -> Result<()> {
+        self.remember_from(self.now, changes, output)
+    }
+
+    /// Does the same for a call during which the time was moved to `now`.
+    pub fn remember_from(
+        &self,
+        now: Timestamp,
+        changes: &mut Changes,
+        output: &impl Serialize,
+    ) -> Result<()> {
         if let Some((key, request)) = self.token {
             let output = serde_json::to_string(output).map_err(Error::internal)?;
-            changes.remember(key, Remembered { request, output, expires: self.now.after(TOKEN_LIFE) });
+            changes.remember(key, Remembered { request, output, expires: now.after(TOKEN_LIFE) });
         }
         Ok(())
     }

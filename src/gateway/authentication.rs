@@ -139,7 +139,7 @@ impl Gateway {
         }
         check_enabled(&credential)?;
         let id = header(&request.headers, "ctyun-eop-request-id").ok_or(Error::SignatureMismatch)?;
-        let replay = self.replays.accept(credential.id, id, at, arrival.time.confirmed)?;
+        let replay = self.replays.accept(credential.id, id, at, &arrival.time)?;
         let pin = self.app.config.openapi.date_zone == DateZone::Auto;
         let zone = (pin && self.replays.pin(credential.id, zone)).then_some((credential.id, zone as u8));
         Ok((credential, EopTrace { replay: Some(replay), zone }))

@@ -11,11 +11,15 @@ use sha2::Sha256;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
-use crate::model::signature::{EopZone, oldest_minute};
+use crate::model::confirmed::Reading;
+use crate::model::signature::{EopZone, WINDOW_SECONDS, oldest_minute};
 use crate::store::EopMemory;
 
 /// Fingerprints kept at most: three quarters of an hour at 350 calls a second.
 const FINGERPRINTS_MAX: usize = 1_000_000;
+
+/// Minutes between two dates that are accepted at the same time, at most.
+const NEAR_MINUTES: i64 = 2 * WINDOW_SECONDS / 60 + 1;
 
 /// The replay set and the pinned zones.
 pub struct Replays {
@@ -59,7 +63,7 @@ impl Replays {
         access_key: AccessKeyId,
         id: &str,
         at: Timestamp,
-        confirmed: Timestamp,
+        time: &Reading,
     ) -> Result<(i64, [u8; 16])> {
         if id.is_empty() || id.len() > 128 {
             return Err(Error::invalid("ctyun-eop-request-id", "must have 1 to 128 characters"));
@@ -67,11 +71,16 @@ impl Replays {
         let minute = at.minute();
         let fingerprint = self.fingerprint(access_key, id);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.minutes.values().any(|minute| minute.contains(&fingerprint)) {
+        // Dates that are accepted at the same time are no further apart.
+        let mut near = seen.minutes.range(minute - NEAR_MINUTES..=minute + NEAR_MINUTES);
+        if near.any(|(_, minute)| minute.contains(&fingerprint)) {
             return Err(Error::Replayed);
         }
         if seen.count >= FINGERPRINTS_MAX {
-            seen.forget(confirmed);
+            seen.forget(time.confirmed);
+        }
+        if seen.count >= FINGERPRINTS_MAX {
+            seen.forget_between(time);
         }
         if seen.count >= FINGERPRINTS_MAX {
             return Err(Error::Unavailable(
@@ -127,12 +136,26 @@ impl Replays {
 impl Seen {
     fn forget(&mut self, confirmed: Timestamp) {
         self.minutes = self.minutes.split_off(&oldest_minute(confirmed));
+        self.recount();
+    }
+
+    /// Forgets ids of dates through which the wall clock ran when it was ahead of the confirmed one: they come back only if
+    /// somebody sets it to just that time once more.
+    fn forget_between(&mut self, time: &Reading) {
+        let (near, far) = (time.confirmed.minute() + NEAR_MINUTES, oldest_minute(time.wall));
+        self.minutes.retain(|minute, _| *minute <= near || *minute >= far);
+        self.recount();
+    }
+
+    fn recount(&mut self) {
         self.count = self.minutes.values().map(HashSet::len).sum();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -140,19 +163,45 @@ mod tests {
         let replays = Replays::new([7; 32], EopMemory::default());
         let (one, other) = (AccessKeyId::from_bytes([1; 16]), AccessKeyId::from_bytes([2; 16]));
         let now = Timestamp::from_seconds(100_000);
-        let first = replays.accept(one, "a", now, now).unwrap();
-        assert!(matches!(replays.accept(one, "a", now, now), Err(Error::Replayed)));
-        assert!(replays.accept(other, "a", now, now).is_ok());
-        assert!(replays.accept(one, "b", now, now).is_ok());
+        let of = |wall| Reading { wall, confirmed: wall, offset: Duration::ZERO };
+        let first = replays.accept(one, "a", now, &of(now)).unwrap();
+        assert!(matches!(replays.accept(one, "a", now, &of(now)), Err(Error::Replayed)));
+        assert!(replays.accept(other, "a", now, &of(now)).is_ok());
+        assert!(replays.accept(one, "b", now, &of(now)).is_ok());
         let later = Timestamp::from_seconds(100_000 + 16 * 60);
         replays.forget(later);
         assert!(
-            matches!(replays.accept(one, "a", now, later), Err(Error::Replayed)),
+            matches!(replays.accept(one, "a", now, &of(later)), Err(Error::Replayed)),
             "still within two windows"
         );
         let restarted = Replays::new([7; 32], EopMemory { replays: vec![first], zones: vec![(one, 8)] });
-        assert!(matches!(restarted.accept(one, "a", now, now), Err(Error::Replayed)));
+        assert!(matches!(restarted.accept(one, "a", now, &of(now)), Err(Error::Replayed)));
         assert_eq!(restarted.zone(one), Some(EopZone::Beijing));
+    }
+
+    /// Whatever the wall clock does, ids are known as long as their dates are accepted.
+    #[test]
+    fn a_wall_clock_that_is_set_forgets_no_id() {
+        let replays = Replays::new([7; 32], EopMemory::default());
+        let id = AccessKeyId::from_bytes([1; 16]);
+        let at = |minute: i64| Timestamp::from_seconds(minute * 60);
+        let reading = |wall: i64| Reading { wall: at(wall), confirmed: at(1000), offset: Duration::ZERO };
+        replays.accept(id, "a", at(1000), &reading(1000)).unwrap();
+        // A day ahead.
+        replays.accept(id, "b", at(2440), &reading(2440)).unwrap();
+        replays.accept(id, "c", at(2500), &reading(2500)).unwrap();
+        replays.forget(at(1000));
+        assert_eq!(replays.count(), 3);
+        for (wall, name) in [(1000, "a"), (2440, "b"), (2500, "c")] {
+            let again = replays.accept(id, name, at(wall), &reading(wall));
+            assert!(matches!(again, Err(Error::Replayed)), "{name}");
+        }
+        // Where there is no room, what the wall clock ran through goes first.
+        replays.seen.lock().unwrap().forget_between(&reading(2500));
+        assert_eq!(replays.count(), 2);
+        assert!(matches!(replays.accept(id, "a", at(1000), &reading(1000)), Err(Error::Replayed)));
+        replays.forget(at(1032));
+        assert_eq!(replays.count(), 1);
     }
 
     #[test]

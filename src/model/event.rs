@@ -66,7 +66,7 @@ pub enum Occurrence {
     },
     /// The clock cannot be trusted: nothing is destroyed until it can be.
     ClockInDoubt,
-    /// An administrator confirmed the clock.
+    /// The clock is trusted again: it was set right, or an administrator confirmed it.
     ClockConfirmed,
 }
 
@@ -173,10 +173,9 @@ impl Event {
                 "The clock of the appliance cannot be trusted; nothing is destroyed until it can be.".into(),
                 "设备时钟不可信，恢复可信之前不会销毁任何内容。".into(),
             ),
-            Occurrence::ClockConfirmed => (
-                "An administrator confirmed the clock of the appliance.".into(),
-                "管理员已确认设备时钟。".into(),
-            ),
+            Occurrence::ClockConfirmed => {
+                ("The clock of the appliance is trusted again.".into(), "设备时钟已恢复可信。".into())
+            }
         }
     }
 

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::Operation;
 use crate::api::Call;
 use crate::app::App;
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
+use crate::ids::EventId;
 use crate::model::confirmed::Reading;
+use crate::model::event::{Event, Occurrence};
 use crate::model::text::Number;
 use crate::store::{Changes, TimeEdit};
 
@@ -61,13 +64,68 @@ impl Operation for ConfirmClock {
     type Output = ClockView;
 
     async fn run(self, call: &Call, app: &App) -> Result<ClockView> {
-        let mut changes = Changes::default();
+        let (time, mut changes) = (app.store.time(), Changes::default());
         changes.time(TimeEdit::Confirm);
+        if call.time().doubt().is_some() || time.told() {
+            changes.event(&event(Occurrence::ClockConfirmed, call.now, app)?)?;
+        }
         call.commit(&app.store, changes).await?;
-        let time = app.store.time();
-        time.watch();
         Ok(ClockView::of(&time.read(), app))
     }
+}
+
+/// Tells that the wall clock is in doubt, or that it is trusted again.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NoteClock {}
+
+impl NoteClock {
+    /// Whether what was last told of the clock is so no more.
+    pub fn is_due(app: &App) -> bool {
+        let time = app.store.time();
+        time.told() != time.read().doubt().is_some()
+    }
+}
+
+impl Operation for NoteClock {
+    type Output = ClockView;
+
+    async fn run(self, call: &Call, app: &App) -> Result<ClockView> {
+        let (time, mut changes) = (call.time(), Changes::default());
+        let doubt = time.doubt();
+        if app.store.time().told() == doubt.is_some() {
+            return Err(Error::TransitionNotAllowed);
+        }
+        let event = match doubt {
+            // A clock that nobody trusts is no date for it.
+            Some(_) => event(Occurrence::ClockInDoubt, time.confirmed.after(time.offset), app)?,
+            None => event(Occurrence::ClockConfirmed, call.now, app)?,
+        };
+        changes.event(&event)?;
+        changes.time(TimeEdit::Tell(doubt.is_some()));
+        call.commit(&app.store, changes).await?;
+        match doubt {
+            Some(_) => warn_of_doubt(&time),
+            None => tracing::info!(event = "clock", "the wall clock is trusted again"),
+        }
+        Ok(ClockView::of(&time, app))
+    }
+}
+
+/// Says in the log that the wall clock is in doubt, if it is.
+pub fn warn_of_doubt(time: &Reading) {
+    if let Some(doubt) = time.doubt() {
+        tracing::warn!(
+            event = "clock",
+            "{doubt}: nothing is destroyed until they agree. Set the wall clock right; if it is right, have an \
+             administrator call confirmClock, or start the service with --confirm-clock"
+        );
+    }
+}
+
+/// An event of the appliance.
+fn event(what: Occurrence, time: Timestamp, app: &App) -> Result<Event> {
+    let (id, account, instance, key) = (EventId::from_random(app.random()?), None, None, None);
+    Ok(Event { id, account, instance, key, time, what })
 }
 
 /// Moves the time of a demo ahead, step by step: whatever falls due on the way happens at its moment and in its order, before
@@ -110,7 +168,10 @@ impl Operation for AdvanceTime {
             steps: advanced.steps,
             jobs: advanced.jobs,
         };
-        call.create(&app.store, Changes::default(), output).await
+        let mut changes = Changes::default();
+        call.remember_from(time.now(), &mut changes, &output)?;
+        call.commit(&app.store, changes).await?;
+        Ok(output)
     }
 }
 

@@ -64,7 +64,7 @@ pub enum EventKind {
     UseRehearsed,
     /// The clock cannot be trusted.
     ClockInDoubt,
-    /// An administrator confirmed the clock.
+    /// The clock is trusted again.
     ClockConfirmed,
 }
 

@@ -9,14 +9,12 @@ use super::Store;
 use super::changes::Changes;
 use super::entry::Entry;
 use super::sealer::Sealer;
-use super::tables::{self, ATTEMPTS, ATTEMPTS_NAME, RECORDS};
+use super::tables::{self, ATTEMPTS, ATTEMPTS_NAME};
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::KeyId;
 use crate::model::attempt::{Attempt, Attempts, Outcome};
-use crate::model::key::Key;
 use crate::model::principal::Caller;
-use crate::model::record::Record as _;
 
 /// Callers of one key that have a row of their own for each outcome; whoever comes later is counted with the others.
 const CALLERS_MAX: usize = 100;
@@ -84,15 +82,16 @@ pub(super) fn add<'a>(
     }
     // Brings the attempts of a caller together, the earliest first.
     noted.sort_unstable_by_key(|noted| (noted.row, noted.at));
-    let records = transaction.open_table(RECORDS).map_err(Error::internal)?;
     let mut table = transaction.open_table(ATTEMPTS).map_err(Error::internal)?;
     for of_caller in noted.chunk_by(|one, next| one.row == next.row) {
         let Some(first) = of_caller.first() else { continue };
-        let key = Key::row(&first.attempt.key);
-        if records.get(key.as_slice()).map_err(Error::internal)?.is_none() {
-            continue;
-        }
-        let (row, mut attempts) = place(&table, sealer, first)?;
+        let (row, mut attempts) = match read(&table, sealer, &first.row)? {
+            Some(attempts) => (first.row, attempts),
+            None if tables::is_there(transaction, first.attempt.key).map_err(Error::internal)? => {
+                new_place(&table, sealer, first)?
+            }
+            None => continue,
+        };
         for noted in of_caller {
             if let Some(outcomes) = counted.outcomes.get_mut(usize::from(attempts.outcome.number())) {
                 *outcomes += 1;
@@ -122,24 +121,22 @@ fn noted<'a>((entry, failure): (&'a Entry, Option<&'a Error>)) -> impl Iterator<
     })
 }
 
-/// The row of a caller and what it says so far: its own, or that of the others when all places are taken.
-fn place(table: &Table<'_>, sealer: &Sealer, noted: &Noted<'_>) -> Result<(Row, Attempts)> {
+/// The row of a caller who has none yet: an empty one, or that of the others when all places are taken.
+fn new_place(table: &Table<'_>, sealer: &Sealer, noted: &Noted<'_>) -> Result<(Row, Attempts)> {
     let Attempt { key, outcome, .. } = *noted.attempt;
-    let read = |row: Row| match table.get(row.as_slice()).map_err(Error::internal)? {
-        Some(sealed) => open(sealer, &row, sealed.value()).map(Some),
-        None => Ok(None),
-    };
-    if let Some(attempts) = read(noted.row)? {
-        return Ok((noted.row, attempts));
-    }
-    let of_outcome = row(key, outcome, &OTHERS);
-    let start = of_outcome.get(..ROW_BYTES - OTHERS.len()).unwrap_or_default();
+    let others = row(key, outcome, &OTHERS);
+    let start = others.get(..ROW_BYTES - OTHERS.len()).unwrap_or_default();
     let taken = tables::starting_with(table, start).map_err(Error::internal)?.take(CALLERS_MAX).count();
     if taken < CALLERS_MAX {
         return Ok((noted.row, Attempts::none(Some(noted.caller.clone()), outcome, noted.at)));
     }
-    let others = read(of_outcome)?.unwrap_or_else(|| Attempts::none(None, outcome, noted.at));
-    Ok((of_outcome, others))
+    let attempts = read(table, sealer, &others)?;
+    Ok((others, attempts.unwrap_or_else(|| Attempts::none(None, outcome, noted.at))))
+}
+
+fn read(table: &Table<'_>, sealer: &Sealer, row: &Row) -> Result<Option<Attempts>> {
+    let sealed = table.get(row.as_slice()).map_err(Error::internal)?;
+    sealed.map(|sealed| open(sealer, row, sealed.value())).transpose()
 }
 
 fn row(key: KeyId, outcome: Outcome, fingerprint: &[u8; 16]) -> Row {

@@ -15,6 +15,8 @@ use crate::model::confirmed::{Reading, Recorded};
 /// Rows of the table `meta`: the confirmed clock as it was last recorded; the offset of a demo in seconds, where it is one.
 const TIME: &str = "time";
 const DEMO: &str = "demo";
+/// A row of the table `meta`: whether an event told that the wall clock is in doubt, and none that it is trusted again.
+const DOUBT: &str = "doubt";
 /// Stands for the offset of an instance that is no demo.
 const NO_DEMO: i64 = -1;
 /// How old a record of the clocks may get while calls are committed, and while there are none.
@@ -26,6 +28,8 @@ const KEPT_ALONE: Duration = Duration::from_secs(60);
 pub enum TimeEdit {
     /// The wall clock is right: the confirmed clock shows the same from now on.
     Confirm,
+    /// An event tells that the wall clock is in doubt, or that it is trusted again.
+    Tell(bool),
     /// The time of a demo is this far ahead of the wall clock; it never goes back.
     Step(Duration),
 }
@@ -37,7 +41,7 @@ pub struct TimeKeeper {
     lead: AtomicI64,
     /// Seconds.
     offset: AtomicI64,
-    /// Whether the log has the present doubt.
+    /// Whether an event told of a doubt that none has ended.
     told: AtomicBool,
 }
 
@@ -45,6 +49,7 @@ pub struct TimeKeeper {
 pub(super) struct Change {
     lead: i64,
     offset: i64,
+    told: bool,
     recorded: Recorded,
     /// The steady clock at that moment.
     pub steady: Duration,
@@ -63,7 +68,8 @@ impl TimeKeeper {
         latest: impl FnOnce() -> Result<Timestamp>,
     ) -> Result<Self> {
         let (offset, recorded) = stored(snapshot, sealer)?;
-        let (lead, offset, told) = (AtomicI64::new(0), AtomicI64::new(offset), AtomicBool::new(false));
+        let told = AtomicBool::new(stored_doubt(snapshot, sealer)?);
+        let (lead, offset) = (AtomicI64::new(0), AtomicI64::new(offset));
         let time = Self { clock, lead, offset, told };
         let (wall, (boot, steady)) = (time.clock.now(), time.steady());
         let confirmed = match recorded {
@@ -78,6 +84,7 @@ impl TimeKeeper {
     pub(super) fn reload(&self, snapshot: &ReadTransaction, sealer: &Sealer) -> Result<()> {
         let (offset, recorded) = stored(snapshot, sealer)?;
         self.offset.store(offset, Ordering::Release);
+        self.told.store(stored_doubt(snapshot, sealer)?, Ordering::Release);
         let (boot, steady) = self.steady();
         if let Some(confirmed) = recorded.and_then(|recorded| recorded.go_on(boot)) {
             self.lead.store(micros(confirmed, steady), Ordering::Release);
@@ -100,18 +107,9 @@ impl TimeKeeper {
         u64::try_from(self.offset.load(Ordering::Acquire)).ok().map(Duration::from_secs)
     }
 
-    /// Says in the log that the wall clock is not trusted, once, and when it is again.
-    pub fn watch(&self) {
-        let doubt = self.read().doubt();
-        match (self.told.swap(doubt.is_some(), Ordering::AcqRel), doubt) {
-            (false, Some(doubt)) => tracing::warn!(
-                event = "clock",
-                "{doubt}: nothing is destroyed until they agree. Set the wall clock right; if it is right, have an \
-                 administrator call confirmClock, or start the service with --confirm-clock"
-            ),
-            (true, None) => tracing::info!(event = "clock", "the wall clock is trusted again"),
-            (false, None) | (true, Some(_)) => {}
-        }
+    /// Whether an event told that the wall clock is in doubt, and none that it is trusted again.
+    pub fn told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -122,16 +120,17 @@ impl TimeKeeper {
     pub(super) fn change<'a>(&self, edits: impl Iterator<Item = &'a TimeEdit>) -> Change {
         let (wall, (boot, steady)) = (self.clock.now(), self.steady());
         let mut offset = self.offset.load(Ordering::Acquire);
-        let (mut lead, mut edited) = (self.lead.load(Ordering::Acquire), false);
+        let (mut lead, mut told, mut edited) = (self.lead.load(Ordering::Acquire), self.told(), false);
         for edit in edits {
             edited = true;
             match edit {
-                TimeEdit::Confirm => lead = micros(wall, steady),
+                TimeEdit::Confirm => (lead, told) = (micros(wall, steady), false),
+                TimeEdit::Tell(doubt) => told = *doubt,
                 TimeEdit::Step(to) => offset = offset.max(i64::try_from(to.as_secs()).unwrap_or(i64::MAX)),
             }
         }
         let recorded = Recorded { confirmed: Timestamp(lead).after(steady), wall, boot };
-        Change { lead, offset, recorded, steady, edited }
+        Change { lead, offset, told, recorded, steady, edited }
     }
 
     /// Makes a change count that is durable.
@@ -139,6 +138,7 @@ impl TimeKeeper {
         if change.edited {
             self.lead.store(change.lead, Ordering::Release);
             self.offset.store(change.offset, Ordering::Release);
+            self.told.store(change.told, Ordering::Release);
         }
     }
 
@@ -163,6 +163,9 @@ impl Change {
         }
         let stored = postcard::to_stdvec(&self.recorded).map_err(Error::internal)?;
         tables::seal_meta(transaction, TIME, stored, sealer)?;
+        if self.edited {
+            tables::seal_meta(transaction, DOUBT, vec![self.told.into()], sealer)?;
+        }
         if self.edited && self.offset != NO_DEMO {
             tables::seal_meta(transaction, DEMO, self.offset.to_be_bytes().to_vec(), sealer)?;
         }
@@ -183,6 +186,12 @@ fn stored(snapshot: &ReadTransaction, sealer: &Sealer) -> Result<(i64, Option<Re
     let recorded = tables::sealed_meta(snapshot, TIME, sealer)?;
     let recorded = recorded.map(|stored| postcard::from_bytes(&stored)).transpose();
     Ok((offset.unwrap_or(NO_DEMO), recorded.map_err(Error::internal)?))
+}
+
+/// Whether the database says that a doubt was told of and not ended.
+fn stored_doubt(snapshot: &ReadTransaction, sealer: &Sealer) -> Result<bool> {
+    let doubt = tables::sealed_meta(snapshot, DOUBT, sealer)?;
+    Ok(doubt.is_some_and(|doubt| doubt.first() == Some(&1)))
 }
 
 /// The row that makes a new instance a demo, whose time is not moved yet.

@@ -7,6 +7,7 @@
 //! unknown, closes the file, opens it again after a pause, and reads from it where the chain ends.
 
 mod changing;
+mod gathering;
 mod recovery;
 
 pub(super) use recovery::latest;
@@ -34,12 +35,6 @@ use crate::model::audit::{self, BlockHeader, Hash};
 use crate::model::signature::oldest_minute;
 use changing::Tables;
 
-/// Groups of this size on are a sign of load.
-const GATHER_FROM: usize = 16;
-/// How often and how long the writer looks away while calls gather; three times as often from this size on.
-const GATHER_STEPS: usize = 8;
-const GATHER_LONGER_FROM: usize = 64;
-const GATHER_STEP: Duration = Duration::from_micros(100);
 /// Usual length of an audit record.
 const LINE_BYTES: usize = 512;
 
@@ -135,7 +130,7 @@ impl Writer {
         while open && queue.blocking_recv_many(&mut orders, GROUP_MAX) > 0 {
             let served = orders.len();
             open = self.serve(&mut orders, &mut queue);
-            gather(&queue, served);
+            gathering::gather(&queue, served);
         }
         self.close(queue);
     }
@@ -322,28 +317,6 @@ impl Writer {
         let mut table = transaction.open_table(AUDIT).map_err(Error::internal)?;
         table.insert(first, sealed.as_slice()).map_err(Error::internal)?;
         Ok(Tail { next_sequence: sequence, head: header.hash(), running: true })
-    }
-}
-
-/// Under load, waits until a few more calls are queued than the last group had, one millisecond at most, or three where
-/// groups are large: groups grow to what the load gives. As many as the last one are enough once no more come, and half as
-/// many once none came twice. Those who were just answered come back one by one; without this the first of them would have
-/// a commit of its own.
-fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
-    if last < GATHER_FROM {
-        return;
-    }
-    let steps = if last < GATHER_LONGER_FROM { GATHER_STEPS } else { 3 * GATHER_STEPS };
-    let (enough, mut before, mut quiet) = (last + last / 4, 0, 0);
-    for _ in 0..steps {
-        let queued = queue.len();
-        quiet = if queued == before { quiet + 1 } else { 0 };
-        let settled = (quiet >= 1 && queued >= last) || (quiet >= 2 && queued >= last / 2);
-        if queued >= enough || settled || queue.is_closed() {
-            return;
-        }
-        before = queued;
-        std::thread::sleep(GATHER_STEP);
     }
 }
 

@@ -95,12 +95,11 @@ fn everything_happens_at_its_moment_and_in_order() {
     let advanced = advance(&admin, 22 * DAY);
     assert_eq!(advanced["time"], "2026-11-24T00:00:00Z");
     assert_eq!(advanced["demoOffset"], 22 * DAY);
+    const JOBS: [&str; 3] = ["rotateDueKey", "expireKeyMaterial", "warnDueKey"];
     let happened: Vec<(String, Value, u64)> = service
         .audit()
         .iter()
-        .filter(|record| {
-            ["rotateDueKey", "expireKeyMaterial"].contains(&record["eventName"].as_str().unwrap())
-        })
+        .filter(|record| JOBS.contains(&record["eventName"].as_str().unwrap()))
         .map(|record| {
             assert_eq!(record["httpStatus"], 200);
             let time = Timestamp::parse(record["time"].as_str().unwrap()).unwrap();
@@ -109,6 +108,9 @@ fn everything_happens_at_its_moment_and_in_order() {
             (record["eventName"].as_str().unwrap().to_owned(), record["resourceIds"][0].clone(), offset / DAY)
         })
         .collect();
+    let (warned, happened): (Vec<_>, Vec<_>) =
+        happened.into_iter().partition(|(name, ..)| name == "warnDueKey");
+    assert_eq!(warned.iter().map(|(_, _, day)| *day).collect::<Vec<_>>(), [1, 5, 7], "before the 8th day");
     let (rotate, expire) = ("rotateDueKey".to_owned(), "expireKeyMaterial".to_owned());
     let (fast, slow) = (fast["cmkUuid"].clone(), slow["cmkUuid"].clone());
     let expected = [
@@ -178,9 +180,9 @@ fn two_ways_at_once_come_one_after_the_other() {
 fn a_way_that_is_asked_for_again_with_its_token_is_gone_once() {
     let service = demo();
     let admin = service.admin();
-    let body = json!({"seconds": 3600, "clientToken": "once"});
+    let body = json!({"seconds": 10 * DAY, "clientToken": "once"});
     assert_eq!(admin.ok(ADVANCE, body.clone()), admin.ok(ADVANCE, body));
-    assert_eq!(admin.ok(SYSTEM, json!({}))["demoOffset"], 3600);
+    assert_eq!(admin.ok(SYSTEM, json!({}))["demoOffset"], 10 * DAY);
 }
 
 /// The roll of a wrapping key takes several goes; all of them come before the time goes on.

@@ -219,6 +219,51 @@ fn nobody_sees_the_events_of_another_account() {
     assert_eq!(application.refused(LIST, json!({})), "KMS.9062");
 }
 
+/// The state of the clock as it was last told outlives a stop; where an administrator decides, the decision tells it.
+#[test]
+fn a_clock_in_doubt_is_told_once_and_so_is_the_end_of_the_doubt() {
+    let mut service = Service::start();
+    let (second, _) = service.tenant();
+    let kinds = |service: &Service| -> Vec<String> {
+        let found = events(&service.admin(), json!({}));
+        found.iter().rev().map(|event| event["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut expected: Vec<String> = Vec::new();
+    for confirm in [false, true] {
+        // The wall clock is set three weeks ahead.
+        let before = service.clock.now();
+        service.clock.set(before.after(21 * DAY));
+        expected.push("ClockInDoubt".into());
+        poll("the doubt", || (kinds(&service) == expected).then_some(()));
+        let found = events_of(&service.admin(), "ClockInDoubt");
+        assert_eq!((&found[0]["level"], found[0].get("cmkUuid")), (&json!("INCIDENT"), None));
+        assert!(found[0]["time"].as_str().unwrap().starts_with("2026-11-02"), "{found:?}");
+        service.restart();
+        whole_tick(&service, &service.admin());
+        assert_eq!(kinds(&service), expected, "once, whoever starts again");
+        expected.push("ClockConfirmed".into());
+        match confirm {
+            true => {
+                service.admin().ok("/system/confirmClock", json!({}));
+                assert_eq!(kinds(&service), expected);
+                service.admin().ok("/system/confirmClock", json!({}));
+            }
+            false => {
+                service.stop();
+                service.clock.set(before.after(Duration::from_secs(120)));
+                service.restart();
+                poll("the end of the doubt", || (kinds(&service) == expected).then_some(()));
+            }
+        }
+        whole_tick(&service, &service.admin());
+        service.restart();
+        whole_tick(&service, &service.admin());
+        assert_eq!(kinds(&service), expected, "once as well");
+    }
+    let second = OpenApi { endpoint: service.ready.openapi.clone(), ..second };
+    assert_eq!(events(&second, json!({})), Vec::<Value>::new(), "the appliance's own");
+}
+
 #[test]
 fn events_are_kept_as_long_as_the_settings_say() {
     let mut service = Service::start_with(|config| config.events.retention_days = 10);
