@@ -96,13 +96,13 @@ operations! {
     ops::key::UpdateKeyDescription: "updateKeyDescription" ["/keyManage/updateKeyDescription"] "kms:cmk:update" Write KeyWrite BOTH Tenant "修改密钥描述" "Update key description";
     ops::key::DescribeKey: "describeKey" ["/keyManage/describeKey"] "kms:cmk:describe" Read KeyRead BOTH Product "查询密钥详情" "Describe key";
     ops::key::ListAliasKeys: "listAliasKeys" ["/keyManage/listAliasKeys"] "kms:cmk:list" Read KeyRead BOTH Tenant "查询密钥列表" "List keys";
+    // ours; cron submits the last one
+    ops::tombstone::ListDestroyedKeys: "listDestroyedKeys" ["/keyManage/listDestroyedKeys"] "kms:cmk:listDestroyedKeys" Read OtherRead OPENAPI Tenant "查询已销毁密钥" "List destroyed keys";
+    ops::deletion::DestroyKey: "destroyKey" [] "kms:cmk:destroy" Write Unlimited INTERNAL Tenant "销毁密钥" "Destroy key";
     ops::product::ListSymmetricKeys: "listSymmetricKeys" ["/keyManage/listSymmetricKeys"] "kms:cmk:listSymmetricKeys" Read OtherRead BOTH Product "查询对称密钥列表" "List symmetric keys";
     ops::product::CreateDefaultKey: "createDefaultKey" ["/cmkManage/createDefaultKey"] "kms:cmk:createDefaultKey" Write OtherWrite OPENAPI Product "创建默认密钥" "Create default key";
     ops::product::DetectAssociation: "detectAssociation" ["/cmkManage/detectAssociation"] "kms:cmk:detectAssociation" Read OtherRead OPENAPI Tenant "云产品关联检测" "Detect associations with cloud products";
     ops::resource::ResourceInfo: "resourceInfo" ["/resource/resourceInfo"] "kms:cmk:resourceInfo" Read OtherRead OPENAPI Tenant "查询资源用量" "Describe figures of service";
-    // ours; cron submits the last one
-    ops::tombstone::ListDestroyedKeys: "listDestroyedKeys" ["/keyManage/listDestroyedKeys"] "kms:cmk:listDestroyedKeys" Read OtherRead OPENAPI Tenant "查询已销毁密钥" "List destroyed keys";
-    ops::deletion::DestroyKey: "destroyKey" [] "kms:cmk:destroy" Write Unlimited INTERNAL Tenant "销毁密钥" "Destroy key";
     // contract 5.2
     ops::alias::CreateAlias: "createAlias" ["/keyName/createAlias"] "kms:cmk:createAlias" Write KeyWrite BOTH Tenant "创建别名" "Create alias";
     ops::alias::UpdateAlias: "updateAlias" ["/keyName/updateAlias"] "kms:cmk:updateAlias" Write KeyWrite BOTH Tenant "更新别名" "Update alias";

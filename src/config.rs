@@ -332,8 +332,8 @@ impl Config {
                 0,
                 1_000_000_000,
             ),
-            ("quota.on_demand_keys_per_account", config.quota.on_demand_keys_per_account, 0, 1_000_000_000),
             ("erasure.delay_seconds", config.erasure.delay_seconds, 0, 30 * day),
+            ("quota.on_demand_keys_per_account", config.quota.on_demand_keys_per_account, 0, 1_000_000_000),
             ("import.spare_wrapping_keys", config.import.spare_wrapping_keys as u64, 0, 1000),
         ];
         for (name, value, least, most) in bounds {

@@ -16,7 +16,8 @@ use crate::model::alias::KeyRef;
 use crate::model::credential::Credential;
 use crate::model::instance::Instance;
 use crate::model::key::Key;
-use crate::model::owner::partition_of;
+use crate::model::owner;
+use crate::model::record::List;
 
 /// Begins to roll the wrapping key of one partition: of a service, of the keys of an account that belong to no service, or of
 /// the device itself, which wraps credentials. A roll that is under way is left as it is. Where keys or material were
@@ -56,7 +57,7 @@ impl RollWrappingKey {
             }
             (None, Some(id), false) => {
                 call.touch_account(app.accounts.get(&id)?.ok_or(Error::ResourceNotFound("account"))?.id);
-                let partition = partition_of(id);
+                let partition = owner::partition_of(id);
                 match app.machine.device().generation(in_machine(partition)) {
                     Ok(_) => Ok(partition),
                     Err(Fault::NoSuchPartition) => Err(Error::ResourceNotFound("key without a service")),
@@ -248,21 +249,22 @@ pub fn left(partition: PartitionId, most: usize, app: &App) -> Result<Left> {
         return Ok(Left { keys: Vec::new(), credentials, total: page.total });
     }
     let mut left = Left { keys: Vec::new(), credentials: Vec::new(), total: 0 };
-    let old = |key: &Key| Ok(has_before(key, partition, generation));
-    let services = app.store.scan(usize::MAX, |instance: &Instance| instance.partition == partition)?;
-    for service in services.records {
-        let page = app.store.filter(&Key::of_instance(service.id), 0, most - left.keys.len(), old)?;
-        left.keys.extend(page.records.into_iter().map(|key| key.id));
-        left.total += page.total;
-    }
-    // An account's own partition has the account's id.
-    let account = AccountId::from_bytes(*partition.as_bytes());
-    for list in [Key::on_demand_of(account), Key::defaults_of(account)] {
+    for list in lists_in(partition, app)? {
+        let old = |key: &Key| Ok(has_before(key, partition, generation));
         let page = app.store.filter(&list, 0, most - left.keys.len(), old)?;
         left.keys.extend(page.records.into_iter().map(|key| key.id));
         left.total += page.total;
     }
     Ok(left)
+}
+
+/// The lists of the keys that lie in a partition: of services, or those of an account that belong to none.
+fn lists_in(partition: PartitionId, app: &App) -> Result<Vec<List>> {
+    let services = app.store.scan(usize::MAX, |instance: &Instance| instance.partition == partition)?;
+    let account = owner::account_of(partition);
+    let mut lists = vec![Key::on_demand_of(account), Key::defaults_of(account)];
+    lists.extend(services.records.iter().map(|service| Key::of_instance(service.id)));
+    Ok(lists)
 }
 
 /// Whether a record in memory holds a key that an older generation wraps.

@@ -238,3 +238,28 @@ fn behind_the_window_there_is_no_way_back() {
     assert_eq!(application.refused(CANCEL, named(&key)), "KMS.9013", "the clock was turned back");
     assert_eq!(application.ok(DESCRIBE, named(&key))["keyState"], "PendingDeletion");
 }
+
+/// A wall clock that jumps ends the use of a key, but destroys nothing until somebody confirms it.
+#[test]
+fn a_clock_in_doubt_destroys_nothing() {
+    let service = Service::start();
+    let admin = service.admin();
+    let [key, other] = [made(&admin, json!({})), made(&admin, json!({}))];
+    admin.ok(SCHEDULE, in_days(&key, 7));
+    admin.ok(SCHEDULE, in_days(&other, 30));
+    service.clock.advance(Duration::from_secs(1));
+    // What the scheduler does after it has looked at the key.
+    let later = crate::rotation::weekly(&admin);
+    service.clock.set(START.after(8 * DAY));
+    assert_eq!(admin.refused(CANCEL, named(&key)), "KMS.9013");
+    poll("the rotation that is due a second later", || {
+        let primary = admin.ok(DESCRIBE, named(&later["cmkUuid"]))["primaryKeyVersion"].clone();
+        (primary != later["primaryKeyVersion"]).then_some(())
+    });
+    assert_eq!(state(&admin, &key), "PendingDeletion");
+    let refused = records(&admin, "destroyKey");
+    assert!(refused.iter().all(|record| !record["errorCode"].is_null()), "{refused:?}");
+    admin.ok("/system/confirmClock", json!({}));
+    gone(&admin, &key);
+    assert_eq!(state(&admin, &other), "PendingDeletion");
+}

@@ -389,7 +389,7 @@ fn note<R: Serialize>(facts: &mut Facts, kind: &str, records: &[R]) {
 }
 
 fn note_fields(facts: &mut Facts, path: &str, value: &Value) {
-    const OWN: [&str; 11] = [
+    const OWN: [&str; 12] = [
         "id",
         "account",
         "instance",
@@ -401,6 +401,8 @@ fn note_fields(facts: &mut Facts, path: &str, value: &Value) {
         "secret",
         "partition",
         "name",
+        // Cron warns when it comes to it.
+        "told",
     ];
     match value {
         Value::Object(fields) => {

@@ -56,6 +56,8 @@ pub struct Key {
     tags: Vec<Tag>,
     created: i64,
     pub enabled: bool,
+    /// Whether its disabling is rehearsed.
+    rehearsed: bool,
     rotation: Option<Rotation>,
     /// Oldest first; the last one is the primary version of a symmetric key.
     pub versions: Vec<String>,
@@ -118,6 +120,7 @@ impl Model {
             "createKey" => self.once(by, operation, body, |model| model.create_key(by, body, result)),
             "enableKey" => self.switch(by, body, true),
             "disableKey" => self.switch(by, body, false),
+            "rehearseKeyDisabling" => self.rehearse(by, body),
             "updateKeyDescription" => self.describe_otherwise(by, body),
             "describeKey" => Ok(self.describe(&self.keys[self.find(by, &body["cmkUuid"])?])),
             "listAliasKeys" => self.list_keys(by, body),

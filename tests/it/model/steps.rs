@@ -122,6 +122,8 @@ pub enum Step {
     },
     EnableKey(KeyName),
     DisableKey(KeyName),
+    /// Its disabling is rehearsed, or not any more.
+    Rehearse(KeyName, bool),
     DescribeKey(KeyName),
     ListKeys {
         number: u64,

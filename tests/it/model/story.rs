@@ -1,6 +1,8 @@
 //! A story as it goes: the service, the model beside it, and what was called. Each answer is compared at once, and all that
 //! the model knows at the end.
 
+mod attempts;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ struct Called {
     account: usize,
     event: String,
     code: Option<String>,
+    /// Keys whose disabling was rehearsed then.
+    rehearsing: Vec<String>,
 }
 
 pub struct Story {
@@ -214,7 +218,8 @@ impl Story {
         let event = path.rsplit('/').next().unwrap().to_owned();
         // Callers whom nobody knows belong to no account; the first tenant, who administers, sees their records.
         let account = if code.as_deref() == Some("KMS.9041") { 0 } else { by.account };
-        self.calls.push(Called { id: id.unwrap().to_owned(), account, event, code });
+        let rehearsing = self.model.rehearsing();
+        self.calls.push(Called { id: id.unwrap().to_owned(), account, event, code, rehearsing });
         answer
     }
 
@@ -274,7 +279,8 @@ impl Story {
             }
             self.step(by, &Step::DescribeKey(KeyName::Id(Which::Own(0))))?;
         }
-        self.check_records()
+        self.check_records()?;
+        attempts::check(self)
     }
 
     /// One record of every call, one of every rotation, no other, and a whole chain.

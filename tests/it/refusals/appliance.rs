@@ -138,7 +138,7 @@ impl Appliance {
     }
 }
 
-/// Every record, without the wrapped forms of secrets: cron may renew those at any time.
+/// Every record, without the wrapped forms of secrets and the warnings given: cron may change those at any time.
 pub fn records(app: &App) -> Vec<Value> {
     let mut records = Vec::new();
     note::<Key>(app, &mut records);
@@ -187,7 +187,7 @@ fn note<R: Record + Serialize>(app: &App, records: &mut Vec<Value>) {
 fn without_wrapped(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| !["wrapped", "wrapping_key", "secret"].contains(&name.as_str()));
+            fields.retain(|name, _| !["wrapped", "wrapping_key", "secret", "told"].contains(&name.as_str()));
             fields.values_mut().for_each(without_wrapped);
         }
         Value::Array(items) => items.iter_mut().for_each(without_wrapped),

@@ -50,6 +50,7 @@ impl Model {
             tags,
             created: self.now,
             enabled: true,
+            rehearsed: false,
             rotation,
             versions: match is_pair(spec) || import.is_some() {
                 true => Vec::new(),
@@ -75,6 +76,18 @@ impl Model {
         }
         key.enabled = on;
         Ok(json!({"cmkUuid": key.id, "keyState": state(key)}))
+    }
+
+    pub(super) fn rehearse(&mut self, by: Caller, body: &Value) -> Expected {
+        let at = self.find(by, &body["cmkUuid"])?;
+        let key = &mut self.keys[at];
+        key.rehearsed = body["enableRehearsal"] == true;
+        Ok(json!({"cmkUuid": key.id, "rehearsal": key.rehearsed}))
+    }
+
+    /// The keys whose disabling is rehearsed.
+    pub fn rehearsing(&self) -> Vec<String> {
+        self.keys.iter().filter(|key| key.rehearsed).map(|key| key.id.clone()).collect()
     }
 
     pub(super) fn describe_otherwise(&mut self, by: Caller, body: &Value) -> Expected {
@@ -105,6 +118,7 @@ impl Model {
             "primaryKeyVersion": key.versions.last().filter(|_| !is_pair(&key.spec)),
             "lastRotationDate": key.made.last().filter(|_| key.has_rotated()).copied().map(time),
             "deleteDate": null,
+            "rehearsal": key.rehearsed,
             "instanceId": account.service,
             "tags": tags::view(&key.tags),
             "aliases": named.collect::<Vec<_>>(),

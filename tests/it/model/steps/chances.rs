@@ -40,6 +40,7 @@ fn step() -> BoxedStrategy<Step> {
         4 => create_key(),
         3 => key().prop_map(Step::EnableKey),
         3 => key().prop_map(Step::DisableKey),
+        4 => (key(), any::<bool>()).prop_map(|(key, on)| Step::Rehearse(key, on)),
         4 => key().prop_map(Step::DescribeKey),
         5 => list_keys(),
         2 => (key(), select(&[0, 1, 255, 256][..]))

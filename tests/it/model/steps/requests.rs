@@ -19,7 +19,8 @@ impl Step {
 
     /// Whether applications cannot call it: the person of the tenant does.
     pub fn is_for_people(&self) -> bool {
-        self.path().is_some_and(|path| path.starts_with("/userAk/") || path.starts_with("/tag/"))
+        let prefixes = ["/userAk/", "/tag/", "/cmkManage/rehearse"];
+        self.path().is_some_and(|path| prefixes.iter().any(|prefix| path.starts_with(prefix)))
     }
 
     fn path(&self) -> Option<&'static str> {
@@ -27,6 +28,7 @@ impl Step {
             Self::CreateKey { .. } => "/cmkManage/createKey",
             Self::EnableKey(_) => "/cmkManage/enableKey",
             Self::DisableKey(_) => "/cmkManage/disableKey",
+            Self::Rehearse(..) => "/cmkManage/rehearseKeyDisabling",
             Self::DescribeKey(_) => "/keyManage/describeKey",
             Self::DescribeOtherwise(..) => "/keyManage/updateKeyDescription",
             Self::ListKeys { .. } => "/keyManage/listAliasKeys",
@@ -81,6 +83,7 @@ impl Step {
                 "enableAutomaticRotation": rotation.is_some(), "rotationInterval": rotation,
             }),
             Self::EnableKey(key) | Self::DisableKey(key) | Self::DescribeKey(key) => of(key, json!({})),
+            Self::Rehearse(key, on) => of(key, json!({"enableRehearsal": on})),
             Self::DescribeOtherwise(key, characters) => {
                 of(key, json!({"description": "钥".repeat(*characters)}))
             }
