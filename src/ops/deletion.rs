@@ -43,7 +43,8 @@ pub struct ScheduledKey {
 
 impl Operation for ScheduleKeyDeletion {
     type Output = ScheduledKey;
-    const REFUSALS: &'static [Error] = &[Error::DeletionProtected, Error::TransitionNotAllowed];
+    const REFUSALS: &'static [Error] =
+        &[Error::DefaultKey, Error::DeletionProtected, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -81,7 +82,7 @@ pub struct KeptKey {
 
 impl Operation for CancelKeyDeletion {
     type Output = KeptKey;
-    const REFUSALS: &'static [Error] = &[Error::TransitionNotAllowed];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::TransitionNotAllowed];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -126,7 +127,7 @@ pub struct DeleteProtect {
 
 impl Operation for DeleteProtect {
     type Output = ProtectedKey;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingDeletion];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])
@@ -149,7 +150,7 @@ pub struct CancelDeleteProtect {
 
 impl Operation for CancelDeleteProtect {
     type Output = ProtectedKey;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingDeletion];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

@@ -24,6 +24,8 @@ pub struct RehearseKeyDisabling {
     /// The key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
     /// Whether uses of the key are marked from now on.
+    #[schemars(extend("examples" = [true]))]
+    #[schemars(extend("examples" = [true]))]
     pub enable_rehearsal: bool,
 }
 
@@ -39,7 +41,7 @@ pub struct RehearsedKey {
 
 impl Operation for RehearseKeyDisabling {
     type Output = RehearsedKey;
-    const REFUSALS: &'static [Error] = &[Error::KeyPendingDeletion];
+    const REFUSALS: &'static [Error] = &[Error::DefaultKey, Error::KeyPendingDeletion];
 
     fn targets(&self) -> Result<Vec<Target>> {
         Ok(vec![Target::Key(self.cmk_uuid.clone())])

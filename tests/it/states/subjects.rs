@@ -80,6 +80,7 @@ pub static CASES: &[Case] = &[
     case("hmaccompute"),
     case("getPublicKey"),
     case("describeKey"),
+    case("detectAssociation"),
     case("listAliasByUuid"),
     case("listKeyVersions"),
     case("describeKeyVersion"),
