@@ -137,7 +137,7 @@ fn a_demo_works_as_written() {
     assert_eq!(lines, ["2", "true", "Enabled", "PendingImport"], "{told}");
     // The end was asked for in days from a moment that passed before the time was moved.
     let recorded = |offset: &&str| told.contains(&format!("\"demoOffset\": {offset}"));
-    assert!(["863", "864"].iter().any(|offset| recorded(offset)), "the record of the end: {told}");
+    assert!(["863", "864"].iter().any(recorded), "the record of the end: {told}");
 }
 
 /// The address is that of the test's service; the profile lies in the test's folder.
