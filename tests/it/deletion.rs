@@ -1,6 +1,7 @@
 //! The end of a key: protection, the window, the way back, and what is left when it is over.
 
 mod erasure;
+mod races;
 mod tombstones;
 
 use std::time::Duration;

@@ -8,6 +8,7 @@
 //! getParametersForImport need a key of the origin External, the state comes second. Where a key is of the wrong kind for
 //! a computation, the state is told first. The name of a key that is away (updateAlias from it, deleteAlias) is like any
 //! name, until the key is destroyed and has none. A destroyed key is no key: KeyNotFound, and its aliases AliasNotFound.
+//! A default key is never seen through an access point, the second answer in its cells.
 
 mod subjects;
 
@@ -55,10 +56,11 @@ fn every_operation_answers_in_every_state_of_its_key_as_reviewed() {
         config.import.spare_wrapping_keys = 8;
     });
     let (admin, mut lanes) = (service.admin(), Vec::new());
+    let product = service.product(&admin, "ecs");
     for kind in KINDS {
         lanes.extend([0, 1].map(|plane| Lane::new(kind, plane)));
     }
-    each(&mut lanes, &|lane| lane.subjects.iter_mut().for_each(|subject| subject.make(&admin)));
+    each(&mut lanes, &|lane| lane.subjects.iter_mut().for_each(|subject| subject.make(&admin, &product)));
     service.clock.advance(7 * DAY);
     each(&mut lanes, &|lane| lane.subjects.iter_mut().for_each(|subject| subject.bring(&admin)));
     each(&mut lanes, &|lane| lane.subjects.iter().for_each(|subject| subject.end(&service)));

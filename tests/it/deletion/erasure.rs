@@ -269,6 +269,41 @@ fn a_stone_of_a_key_whose_material_was_away_waits_for_a_roll() {
     });
 }
 
+/// Keys without a service lie in a partition of their account, which is rolled like those of services.
+#[test]
+fn keys_on_demand_are_erased_and_default_keys_beside_them_go_on() {
+    let service = Service::start();
+    let admin = service.admin();
+    let account = admin.ok("/account/createAccount", json!({"name": "third", "onDemandKeys": true}));
+    let third = service.person(&account);
+    let on_demand = || made(&third, json!({"instanceId": "on-demand"}));
+    let (doomed, kept, of_service) = (on_demand(), on_demand(), made(&third, json!({})));
+    let product = service.product(&third, "ecs");
+    let default = third.ok("/cmkManage/createDefaultKey", json!({"serviceCode": "ecs"}))["cmkUuid"].clone();
+    let ciphertexts = [seal(&third, &kept), seal(&third, &of_service)];
+    let of_product = seal(&product, &default);
+    let copies = wrapped(&service, &doomed);
+    let before = wrapped(&service, &of_service);
+    destroy(&service, &third, &[&doomed]);
+    assert_eq!(stone(&third, &doomed)["erased"], false);
+    settle(&service);
+    let found = stone(&third, &doomed);
+    assert_eq!((&found["erased"], &found["instanceId"]), (&json!(true), &json!("on-demand")));
+    assert!(matches!(fault(&service, &copies[0]), Some(Fault::RetiredGeneration)));
+    assert_eq!(before, wrapped(&service, &of_service), "another partition");
+    ciphertexts.iter().for_each(|ciphertext| opens(&third, ciphertext));
+    opens(&product, &of_product);
+    for event in ["rollWrappingKey", "finishRoll", "settleErasure"] {
+        let records = records(if event == "finishRoll" { &admin } else { &third }, event);
+        assert!(records.len() == 1 && records[0]["errorCode"].is_null(), "{event}: {records:?}");
+    }
+    // By hand as well.
+    admin.ok(ROLL, json!({"accountId": account["accountId"]}));
+    poll("the end of the roll", || (records(&admin, "finishRoll").len() == 2).then_some(()));
+    opens(&third, &ciphertexts[0]);
+    opens(&product, &of_product);
+}
+
 #[test]
 fn an_administrator_may_name_the_partition_of_an_account() {
     let service = Service::start();

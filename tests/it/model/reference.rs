@@ -5,6 +5,7 @@
 mod aliases;
 mod ciphertexts;
 mod credentials;
+mod deletion;
 mod imports;
 mod keys;
 mod macs;
@@ -22,6 +23,7 @@ use sm3::{Digest as _, Sm3};
 use super::steps::Caller;
 use ciphertexts::{Sealed, Secret};
 use credentials::{Credential, Status};
+use deletion::Stone;
 use imports::Import;
 pub use pairs::is_pair;
 use pairs::{Shut, Signed};
@@ -65,6 +67,10 @@ pub struct Key {
     made: Vec<i64>,
     /// Of a key whose material comes from outside; it has no version while it waits for it.
     pub import: Option<Import>,
+    /// When it is destroyed, if it is scheduled.
+    pub ends: Option<i64>,
+    /// Why it is protected.
+    protected: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -97,6 +103,7 @@ pub struct Model {
     public: BTreeMap<String, Value>,
     /// MACs by key, version and input.
     macs: BTreeMap<(String, String, String), Value>,
+    stones: Vec<Stone>,
     tokens: BTreeMap<(usize, bool, String, String), Remembered>,
     /// Everything that the service chose and may never choose again.
     chosen: BTreeSet<String>,
@@ -109,7 +116,23 @@ impl Model {
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (public, macs, tokens, chosen) =
             (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { now, quota, cap, accounts, keys, sealed, secrets, signed, shut, public, macs, tokens, chosen }
+        let stones = Vec::new();
+        Self {
+            now,
+            quota,
+            cap,
+            accounts,
+            keys,
+            sealed,
+            secrets,
+            signed,
+            shut,
+            public,
+            macs,
+            stones,
+            tokens,
+            chosen,
+        }
     }
 
     /// What a call should come to; changes the model accordingly. `result` is what came, `null` for a refusal.
@@ -120,6 +143,11 @@ impl Model {
             "createKey" => self.once(by, operation, body, |model| model.create_key(by, body, result)),
             "enableKey" => self.switch(by, body, true),
             "disableKey" => self.switch(by, body, false),
+            "scheduleKeyDeletion" => self.schedule(by, body),
+            "cancelKeyDeletion" => self.keep_key(by, body),
+            "deleteProtect" => self.protect(by, body, true),
+            "cancelDeleteProtect" => self.protect(by, body, false),
+            "listDestroyedKeys" => self.list_destroyed(by, body),
             "rehearseKeyDisabling" => self.rehearse(by, body),
             "updateKeyDescription" => self.describe_otherwise(by, body),
             "describeKey" => Ok(self.describe(&self.keys[self.find(by, &body["cmkUuid"])?])),
@@ -223,6 +251,7 @@ fn text(value: &Value) -> String {
 
 fn state(key: &Key) -> &'static str {
     match key.enabled {
+        _ if key.ends.is_some() => "PendingDeletion",
         _ if key.waits() => "PendingImport",
         true => "Enabled",
         false => "Disabled",

@@ -125,6 +125,16 @@ pub enum Step {
     /// Its disabling is rehearsed, or not any more.
     Rehearse(KeyName, bool),
     DescribeKey(KeyName),
+    /// In so many days.
+    ScheduleDeletion(KeyName, i64),
+    CancelDeletion(KeyName),
+    Protect(KeyName, Option<&'static str>),
+    Unprotect(KeyName),
+    ListDestroyed {
+        number: u64,
+        size: u64,
+        spec: Option<&'static str>,
+    },
     ListKeys {
         number: u64,
         size: u64,

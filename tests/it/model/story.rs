@@ -133,6 +133,13 @@ impl Story {
             self.call(by, "/versionControl/listKeyVersions", &json!({"cmkUuid": key.id}))?;
         }
         self.settle_imports()?;
+        while let Some(at) = self.model.over() {
+            let (key, app) = (self.model.keys[at].id.clone(), self.service.app());
+            let id = serde_json::from_value(json!(key)).unwrap();
+            let mut gone = || app.keys.get(&id).unwrap().is_none().then_some(());
+            wait_for(&mut gone).ok_or_else(|| format!("the window of key {key} is over, but it is there"))?;
+            self.model.destroyed(at);
+        }
         // The comparison at the end of a call comes here too, so what is due is asked anew each time.
         while let Some(at) = self.model.due() {
             let key = self.model.keys[at].clone();
@@ -235,6 +242,7 @@ impl Story {
                     Step::ListAliases { number, size },
                     Step::ListTagResources { keys: None, number, size, tags: tags.clone() },
                     Step::ListTagKeys { number, size: 10 },
+                    Step::ListDestroyed { number, size: 10, spec: None },
                     Step::ListKeys { number, size, state: None, spec: None, part: None, tags },
                     Step::ListCredentials { of: Which::Own(0), number, size: 50 },
                 ] {
@@ -309,6 +317,13 @@ impl Story {
             let (found, wanted) = (records.iter().filter(rotated).count(), self.model.rotations(account));
             if found != wanted {
                 return Err(format!("{found} records of rotations instead of {wanted}"));
+            }
+            let destroyed =
+                |record: &&Value| record["eventName"] == "destroyKey" && record["errorCode"].is_null();
+            let (found, wanted) =
+                (records.iter().filter(destroyed).count(), self.model.destructions(account));
+            if found != wanted {
+                return Err(format!("{found} records of destructions instead of {wanted}"));
             }
         }
         let verified = self.people[0].ok("/audit/verifyAudit", json!({}));

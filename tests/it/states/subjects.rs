@@ -12,9 +12,9 @@ use crate::material::{DELETE, IMPORT, Way, asked};
 /// Operations that outsiders call and that name no key; lists show keys whatever their state.
 pub const NO_KEY: &[&str] = &[
     "createKey",
+    "createDefaultKey",
     "listAliasKeys",
     "listSymmetricKeys",
-    "createDefaultKey",
     "resourceInfo",
     "listDestroyedKeys",
     "listAlias",
@@ -80,10 +80,10 @@ pub static CASES: &[Case] = &[
     case("hmaccompute"),
     case("getPublicKey"),
     case("describeKey"),
-    case("detectAssociation"),
     case("listAliasByUuid"),
     case("listKeyVersions"),
     case("describeKeyVersion"),
+    case("detectAssociation"),
     case("updateKeyDescription"),
     case("enableKey"),
     case("disableKey"),
@@ -130,7 +130,7 @@ impl Case {
     pub fn fits(&self, kind: Kind) -> bool {
         let framed = ["decrypt", "exportDataKey", "getDataKey"].contains(&self.operation);
         match kind {
-            Kind::Symmetric | Kind::External => true,
+            Kind::Symmetric | Kind::External | Kind::Default => true,
             Kind::Encrypting | Kind::Signing => !framed,
         }
     }
@@ -144,9 +144,12 @@ pub enum Kind {
     External,
     Encrypting,
     Signing,
+    /// The default key of a cloud product, called by the people of its account.
+    Default,
 }
 
-pub const KINDS: [Kind; 4] = [Kind::Symmetric, Kind::External, Kind::Encrypting, Kind::Signing];
+pub const KINDS: [Kind; 5] =
+    [Kind::Symmetric, Kind::External, Kind::Encrypting, Kind::Signing, Kind::Default];
 
 impl Kind {
     pub fn title(self) -> &'static str {
@@ -155,6 +158,7 @@ impl Kind {
             Self::External => "AES_256, External",
             Self::Encrypting => "Ctyun_SM2, ENCRYPT/DECRYPT",
             Self::Signing => "Ctyun_SM2, SIGN/VERIFY",
+            Self::Default => "default key of a product",
         }
     }
 
@@ -162,6 +166,7 @@ impl Kind {
         use State::{Destroyed, Disabled, Empty, Enabled, Over, PendingDeletion, PendingImport};
         match self {
             Self::External => &[Enabled, Disabled, PendingDeletion, PendingImport, Empty, Over, Destroyed],
+            Self::Default => &[Enabled],
             Self::Symmetric | Self::Encrypting | Self::Signing => {
                 &[Enabled, Disabled, PendingDeletion, Over, Destroyed]
             }
@@ -174,7 +179,7 @@ impl Kind {
 
     fn request(self, alias: &str) -> Value {
         match self {
-            Self::Symmetric => json!({"aliasName": alias}),
+            Self::Symmetric | Self::Default => json!({"aliasName": alias}),
             Self::External => json!({"aliasName": alias, "origin": "External"}),
             Self::Encrypting => json!({"aliasName": alias, "keySpec": "Ctyun_SM2"}),
             Self::Signing => json!({"aliasName": alias, "keySpec": "Ctyun_SM2", "keyUsage": "SIGN/VERIFY"}),
@@ -237,18 +242,26 @@ impl Subject {
     }
 
     /// Makes the key: enabled, or with a window that begins now.
-    pub fn make(&mut self, admin: &OpenApi) {
+    pub fn make(&mut self, admin: &OpenApi, product: &OpenApi) {
         let create = |request| admin.ok("/cmkManage/createKey", request)["cmkUuid"].clone();
         let fresh = || format!("alias/{}", new_id());
         (self.alias, self.other_alias) = (fresh(), fresh());
-        self.key = create(self.kind.request(&self.alias));
+        self.key = match self.kind {
+            Kind::Default => {
+                self.alias = "alias/ecs".into();
+                admin.ok("/cmkManage/createDefaultKey", json!({"serviceCode": "ecs"}))["cmkUuid"].clone()
+            }
+            Kind::Symmetric | Kind::External | Kind::Encrypting | Kind::Signing => {
+                create(self.kind.request(&self.alias))
+            }
+        };
         self.other = create(json!({"aliasName": self.other_alias}));
         if self.kind == Kind::External {
             admin.ok(IMPORT, Way::new(admin, &self.key, "RSAES_OAEP_SHA_256").body(&[7; 32]));
         }
         let versions = admin.ok("/versionControl/listKeyVersions", json!({"cmkUuid": self.key}));
         self.version = versions["keyVersions"][0]["keyVersionId"].clone();
-        self.ciphertext = self.sealed(admin);
+        self.ciphertext = self.sealed(if self.kind == Kind::Default { product } else { admin });
         let plaintext = json!({"cmkUuid": self.other, "plaintext": base64("kept")});
         self.other_ciphertext = admin.ok("/keyCompute/encrypt", plaintext)["ciphertextBlob"].clone();
         if matches!(self.state, State::Over | State::Destroyed) {
@@ -259,7 +272,7 @@ impl Subject {
     fn sealed(&self, admin: &OpenApi) -> Value {
         let mut body = json!({"cmkUuid": self.key, "plaintext": base64("kept")});
         let path = match self.kind {
-            Kind::Symmetric | Kind::External => "/keyCompute/encrypt",
+            Kind::Symmetric | Kind::External | Kind::Default => "/keyCompute/encrypt",
             Kind::Encrypting => {
                 body["keyVersionId"] = self.version.clone();
                 body["algorithm"] = json!("SM2PKE");

@@ -10,6 +10,11 @@ const NAMES_OF_PRODUCTS: [&str; 2] = ["alias/ecs", "alias/zos"];
 impl Model {
     pub(super) fn create_alias(&mut self, by: Caller, body: &Value) -> Expected {
         let (key, name) = (text(&body["cmkUuid"]), text(&body["aliasName"]));
+        if NAMES_OF_PRODUCTS.contains(&name.as_str()) {
+            return Err("KMS.9020");
+        }
+        // The key's keeper looks at it before the name is looked up.
+        self.check_movable(by, body)?;
         self.check_name(by, &name)?;
         self.accounts[by.account].aliases.insert(name.clone(), key.clone());
         Ok(json!({"cmkUuid": key, "aliasName": name}))
@@ -28,7 +33,9 @@ impl Model {
         if !self.accounts[by.account].aliases.contains_key(&name) {
             return Err("KMS.9003");
         }
-        let key = self.keys[self.find(by, &body["cmkUuid"])?].id.clone();
+        let at = self.find(by, &body["cmkUuid"])?;
+        self.check_kept(at)?;
+        let key = self.keys[at].id.clone();
         self.accounts[by.account].aliases.insert(name.clone(), key.clone());
         Ok(json!({"cmkUuid": key, "aliasName": name}))
     }

@@ -76,7 +76,9 @@ impl Model {
     pub(super) fn import(&mut self, by: Caller, body: &Value) -> Expected {
         let at = self.find(by, &body["cmkUuid"])?;
         let (now, spec) = (self.now, self.keys[at].spec.clone());
-        let import = self.keys[at].import.as_mut().ok_or("KMS.9025")?;
+        self.keys[at].import.as_ref().ok_or("KMS.9025")?;
+        self.check_movable(by, body)?;
+        let import = self.keys[at].import.as_mut().unwrap();
         let expires = body["keyMaterialExpireUnix"].as_i64().filter(|at| *at != 0);
         if expires.is_some_and(|at| at <= now) {
             return Err("KMS.9020");

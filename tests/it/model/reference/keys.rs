@@ -58,6 +58,8 @@ impl Model {
             },
             made: if import.is_none() { vec![self.now] } else { Vec::new() },
             import,
+            ends: None,
+            protected: None,
         };
         let mut described = self.describe(&key);
         described.as_object_mut().unwrap().remove("aliases");
@@ -69,7 +71,7 @@ impl Model {
     }
 
     pub(super) fn switch(&mut self, by: Caller, body: &Value, on: bool) -> Expected {
-        let at = self.find(by, &body["cmkUuid"])?;
+        let at = self.check_movable(by, body)?;
         let key = &mut self.keys[at];
         if key.waits() {
             return Err("KMS.9013");
@@ -80,6 +82,7 @@ impl Model {
 
     pub(super) fn rehearse(&mut self, by: Caller, body: &Value) -> Expected {
         let at = self.find(by, &body["cmkUuid"])?;
+        self.check_kept(at)?;
         let key = &mut self.keys[at];
         key.rehearsed = body["enableRehearsal"] == true;
         Ok(json!({"cmkUuid": key.id, "rehearsal": key.rehearsed}))
@@ -96,6 +99,7 @@ impl Model {
             return Err("KMS.9020");
         }
         let at = self.find(by, &body["cmkUuid"])?;
+        self.check_kept(at)?;
         self.keys[at].description = description.clone();
         Ok(json!({"cmkUuid": self.keys[at].id, "description": description}))
     }
@@ -117,7 +121,9 @@ impl Model {
             "protectionLevel": if key.spec.starts_with("Ctyun") { "HSM" } else { "SOFTWARE" },
             "primaryKeyVersion": key.versions.last().filter(|_| !is_pair(&key.spec)),
             "lastRotationDate": key.made.last().filter(|_| key.has_rotated()).copied().map(time),
-            "deleteDate": null,
+            "deleteDate": key.ends.map(time),
+            "deletionProtection": if key.protected.is_some() { "Enabled" } else { "Disabled" },
+            "deletionProtectionDescription": key.protected,
             "rehearsal": key.rehearsed,
             "instanceId": account.service,
             "tags": tags::view(&key.tags),
@@ -171,6 +177,7 @@ impl Model {
         match state(&self.keys[at]) {
             "Enabled" => Ok(()),
             "PendingImport" => Err("KMS.9012"),
+            "PendingDeletion" => Err("KMS.9011"),
             _ => Err("KMS.9010"),
         }
     }

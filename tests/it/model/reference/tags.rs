@@ -61,8 +61,12 @@ impl Model {
             return Err("KMS.9020");
         }
         let keys = self.named(by, &body["resourceIds"])?;
+        // The service asks them in the order of their ids.
+        let mut in_order = keys.clone();
+        in_order.sort_by_key(|at| &self.keys[*at].id);
         let mut after = Vec::new();
-        for at in &keys {
+        for at in &in_order {
+            self.check_kept(*at)?;
             let mut held = self.keys[*at].tags.clone();
             for (key, value) in &tags {
                 match held.iter_mut().find(|(known, _)| known == key) {
@@ -75,7 +79,7 @@ impl Model {
             }
             after.push(held);
         }
-        for (at, tags) in keys.iter().zip(after) {
+        for (at, tags) in in_order.iter().zip(after) {
             self.keys[*at].tags = tags;
         }
         Ok(self.resources(&keys))
@@ -88,6 +92,7 @@ impl Model {
             return Err("KMS.9020");
         }
         let keys = self.named(by, &body["resourceIds"])?;
+        keys.iter().try_for_each(|at| self.check_kept(*at))?;
         for at in &keys {
             self.keys[*at].tags.retain(|(key, _)| !gone.contains(&json!(key)));
         }

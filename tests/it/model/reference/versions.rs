@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::pairs::is_pair;
-use super::{Expected, Import, Key, Model, Rotation, page, text, time};
+use super::{Expected, Import, Key, Model, Rotation, page, state, text, time};
 use crate::model::steps::Caller;
 
 impl Model {
     /// A key whose next version is due now: the scheduler makes it without being asked.
     pub fn due(&self) -> Option<usize> {
         let due = |key: &Key| {
-            key.enabled && key.rotation.as_ref().is_some_and(|rotation| rotation.next <= self.now)
+            state(key) == "Enabled" && key.rotation.as_ref().is_some_and(|rotation| rotation.next <= self.now)
         };
         self.keys.iter().position(due)
     }
@@ -28,7 +28,7 @@ impl Model {
     /// Versions that the scheduler has made, in one account.
     pub fn rotations(&self, account: usize) -> usize {
         let keys = self.keys.iter().filter(|key| key.account == account && !is_pair(&key.spec));
-        keys.map(|key| key.versions.len().saturating_sub(1)).sum()
+        keys.map(Key::rotations).sum::<usize>() + self.rotations_of_stones(account)
     }
 
     pub(super) fn set_rotation(&mut self, by: Caller, body: &Value) -> Expected {
@@ -68,11 +68,18 @@ impl Model {
     }
 }
 
+impl Key {
+    /// Versions that the scheduler has made of it.
+    pub(super) fn rotations(&self) -> usize {
+        if is_pair(&self.spec) { 0 } else { self.versions.len().saturating_sub(1) }
+    }
+}
+
 /// What is told of how a key rotates.
 pub fn policy(key: &Key) -> Value {
     let rotation = key.rotation.as_ref();
     json!({
-        "automaticRotation": match (rotation, key.enabled) {
+        "automaticRotation": match (rotation, state(key) == "Enabled") {
             (None, _) => "Disabled",
             (Some(_), true) => "Enabled",
             (Some(_), false) => "Suspended",

@@ -43,6 +43,12 @@ fn step() -> BoxedStrategy<Step> {
         4 => (key(), any::<bool>()).prop_map(|(key, on)| Step::Rehearse(key, on)),
         4 => key().prop_map(Step::DescribeKey),
         5 => list_keys(),
+        4 => (key(), select(&[6, 7, 7, 8, 30][..])).prop_map(|(key, days)| Step::ScheduleDeletion(key, days)),
+        4 => key().prop_map(Step::CancelDeletion),
+        1 => (key(), of(select(&["", "why"][..]))).prop_map(|(key, why)| Step::Protect(key, why)),
+        2 => key().prop_map(Step::Unprotect),
+        2 => (page(), weighted(0.3, select(&SPECS[..])))
+            .prop_map(|((number, size), spec)| Step::ListDestroyed { number, size, spec }),
         2 => (key(), select(&[0, 1, 255, 256][..]))
             .prop_map(|(key, characters)| Step::DescribeOtherwise(key, characters)),
         6 => (which(), select(&ALIASES[..]), token())
@@ -171,7 +177,7 @@ fn create_credential() -> impl Strategy<Value = Step> {
 }
 
 fn list_keys() -> impl Strategy<Value = Step> {
-    let state = weighted(0.3, select(&["Enabled", "Disabled", "PendingImport"][..]));
+    let state = weighted(0.3, select(&["Enabled", "Disabled", "PendingImport", "PendingDeletion"][..]));
     let part = weighted(0.3, select(&["alias/", "b", "/2", "nowhere"][..]));
     (page(), state, weighted(0.3, select(&SPECS[..])), part, tag_filter()).prop_map(
         |((number, size), state, spec, part, tags)| Step::ListKeys { number, size, state, spec, part, tags },

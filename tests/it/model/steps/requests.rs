@@ -19,7 +19,7 @@ impl Step {
 
     /// Whether applications cannot call it: the person of the tenant does.
     pub fn is_for_people(&self) -> bool {
-        let prefixes = ["/userAk/", "/tag/", "/cmkManage/rehearse"];
+        let prefixes = ["/userAk/", "/tag/", "/cmkManage/rehearse", "/keyManage/listDestroyed"];
         self.path().is_some_and(|path| prefixes.iter().any(|prefix| path.starts_with(prefix)))
     }
 
@@ -30,6 +30,11 @@ impl Step {
             Self::DisableKey(_) => "/cmkManage/disableKey",
             Self::Rehearse(..) => "/cmkManage/rehearseKeyDisabling",
             Self::DescribeKey(_) => "/keyManage/describeKey",
+            Self::ScheduleDeletion(..) => "/cmkManage/scheduleKeyDeletion",
+            Self::CancelDeletion(_) => "/cmkManage/cancelKeyDeletion",
+            Self::Protect(..) => "/cmkManage/deleteProtect",
+            Self::Unprotect(_) => "/cmkManage/cancelDeleteProtect",
+            Self::ListDestroyed { .. } => "/keyManage/listDestroyedKeys",
             Self::DescribeOtherwise(..) => "/keyManage/updateKeyDescription",
             Self::ListKeys { .. } => "/keyManage/listAliasKeys",
             Self::CreateAlias { .. } => "/keyName/createAlias",
@@ -82,7 +87,16 @@ impl Step {
                 "tags": tags.as_ref().map(|tags| list(tags).to_string()), "clientToken": token,
                 "enableAutomaticRotation": rotation.is_some(), "rotationInterval": rotation,
             }),
-            Self::EnableKey(key) | Self::DisableKey(key) | Self::DescribeKey(key) => of(key, json!({})),
+            Self::EnableKey(key)
+            | Self::DisableKey(key)
+            | Self::DescribeKey(key)
+            | Self::CancelDeletion(key)
+            | Self::Unprotect(key) => of(key, json!({})),
+            Self::ScheduleDeletion(key, days) => of(key, json!({"pendingWindowInDays": days})),
+            Self::Protect(key, why) => of(key, json!({"deletionProtectionDescription": why})),
+            Self::ListDestroyed { number, size, spec } => {
+                with(page(*number, *size), json!({"keySpec": spec}))
+            }
             Self::Rehearse(key, on) => of(key, json!({"enableRehearsal": on})),
             Self::DescribeOtherwise(key, characters) => {
                 of(key, json!({"description": "钥".repeat(*characters)}))

@@ -30,7 +30,9 @@ pub(super) fn check(story: &Story) -> Result<(), String> {
             .into_iter()
             .map(|record| (record["requestId"].as_str().unwrap().to_owned(), record))
             .collect();
-        let (mut used, mut refused) = (BTreeMap::<&String, u64>::new(), 0);
+        // A refusal that names a key which was destroyed since may have gone with it.
+        let (mut used, mut refused, mut gone) = (BTreeMap::<&String, u64>::new(), 0, 0);
+        let kept: Vec<Value> = story.model.keys.iter().map(|key| json!(key.id)).collect();
         for call in story.calls.iter().filter(|call| call.account == account) {
             let record = &records[&call.id];
             let keys = rehearsed(call, record);
@@ -38,7 +40,11 @@ pub(super) fn check(story: &Story) -> Result<(), String> {
                 return Err(format!("with {keys:?} in rehearsal, the trail says {record}"));
             }
             keys.into_iter().for_each(|key| *used.entry(key).or_default() += 1);
-            refused += u64::from(call.code.as_deref() == Some("KMS.9010") && computes(&call.event));
+            if matches!(call.code.as_deref(), Some("KMS.9010" | "KMS.9011")) && computes(&call.event) {
+                let mut named = record["resourceIds"].as_array().into_iter().flatten();
+                let counted = if named.all(|key| kept.contains(key)) { &mut refused } else { &mut gone };
+                *counted += 1;
+            }
         }
         let mut told = 0;
         for key in story.model.keys.iter().filter(|key| key.account == account) {
@@ -54,8 +60,8 @@ pub(super) fn check(story: &Story) -> Result<(), String> {
             }
             told += count("refused");
         }
-        if told != refused {
-            return Err(format!("{told} refusals were counted, {refused} were made"));
+        if !(refused..=refused + gone).contains(&told) {
+            return Err(format!("{told} refusals were counted, {refused} to {} were made", refused + gone));
         }
     }
     Ok(())
