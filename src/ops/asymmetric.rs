@@ -173,6 +173,7 @@ pub struct AsymmetricDecrypt {
 impl Operation for AsymmetricDecrypt {
     type Output = Decrypted;
     const REFUSALS: &'static [Error] = &[
+        Error::DefaultKey,
         Error::InvalidCiphertext,
         Error::KeyDisabled,
         Error::KeyPendingDeletion,

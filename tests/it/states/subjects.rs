@@ -80,7 +80,6 @@ pub static CASES: &[Case] = &[
     case("hmaccompute"),
     case("getPublicKey"),
     case("describeKey"),
-    case("detectAssociation"),
     case("listAliasByUuid"),
     case("listKeyVersions"),
     case("describeKeyVersion"),
