@@ -118,6 +118,11 @@ pub fn partition_of(account: AccountId) -> PartitionId {
     PartitionId::from_bytes(*account.as_bytes())
 }
 
+/// The account whose keys without a service lie in this partition, if they lie in any.
+pub fn account_of(partition: PartitionId) -> AccountId {
+    AccountId::from_bytes(*partition.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,7 +25,6 @@ pub struct RehearseKeyDisabling {
     pub cmk_uuid: KeyRef,
     /// Whether uses of the key are marked from now on.
     #[schemars(extend("examples" = [true]))]
-    #[schemars(extend("examples" = [true]))]
     pub enable_rehearsal: bool,
 }
 
