@@ -142,9 +142,9 @@ fn a_key_is_told_of_until_it_is_destroyed_and_after() {
     admin.ok("/cmkManage/scheduleKeyDeletion", json!({"cmkUuid": key, "pendingWindowInDays": 7}));
     let mut expected = vec!["KeyExpiring"];
     poll("the first warning", || (kinds() == expected).then_some(()));
+    service.clock.advance(SECOND);
     let sealing = json!({"cmkUuid": key, "plaintext": "aGVsbG8="});
     assert_eq!(admin.refused("/keyCompute/encrypt", sealing), "KMS.9011");
-    service.clock.advance(SECOND);
     expected.push("UseRefused");
     for (wait, kind) in [(4, "KeyExpiring"), (2, "KeyExpiring"), (1, "KeyDestroyed")] {
         assert_eq!(kinds(), expected);
