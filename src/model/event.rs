@@ -184,6 +184,11 @@ impl Event {
         List::all(Kind::Event)
     }
 
+    /// The events about one key of an account, newest first, also once it is gone.
+    pub fn of_key(account: AccountId, key: KeyId) -> List {
+        List::of(Kind::Event, Kind::Key, &[*account.as_bytes(), *key.as_bytes()].concat())
+    }
+
     /// The events of one account, or the appliance's own; newest first.
     pub fn of_account(account: Option<AccountId>) -> List {
         List::of(Kind::Event, Kind::Account, account.as_ref().map_or([0; 16], |id| *id.as_bytes()).as_slice())
@@ -214,9 +219,12 @@ impl Record for Event {
     fn listings(&self) -> Vec<Listing> {
         let newest_first = Timestamp(self.time.0.saturating_neg());
         let id = self.id.as_bytes();
-        vec![
+        let of_key = self.account.zip(self.key).map(|(account, key)| Self::of_key(account, key));
+        let mut listings = vec![
             Listing::by_creation(Self::of_account(self.account), newest_first, id),
             Listing::by_creation(Self::all(), self.time, id),
-        ]
+        ];
+        listings.extend(of_key.map(|list| Listing::by_creation(list, newest_first, id)));
+        listings
     }
 }

@@ -208,11 +208,10 @@ impl ListEvents {
         }
     }
 
-    fn keeps(&self, event: &Event, key: Option<KeyId>) -> bool {
+    fn keeps(&self, event: &Event) -> bool {
         let kind = EventKind::of(&event.what);
         self.kind.is_none_or(|wanted| wanted == kind)
             && self.kinds.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == kind))
-            && key.is_none_or(|key| event.key == Some(key))
     }
 }
 
@@ -233,18 +232,18 @@ impl Operation for ListEvents {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<EventPage> {
-        let key = match self.cmk_uuid {
-            Some(KeyRef::Id(id)) => Some(id),
-            Some(KeyRef::Alias(_)) => Some(call.key()?),
-            None => None,
+        let account = call.account()?;
+        let mut lists = match self.cmk_uuid {
+            Some(KeyRef::Id(id)) => vec![Event::of_key(account, id)],
+            Some(KeyRef::Alias(_)) => vec![Event::of_key(account, call.key()?)],
+            None => vec![Event::of_account(Some(account))],
         };
-        let mut lists = vec![Event::of_account(Some(call.account()?))];
-        if let Principal::User { administrator: true, .. } = call.principal {
+        if let (Principal::User { administrator: true, .. }, None) = (&call.principal, &self.cmk_uuid) {
             lists.push(Event::of_account(None));
         }
         let (after, until) = (self.after()?, self.start_time.map(|Moment(start)| place(start)));
         let limit = self.page_size.map_or(10, Number::size);
-        let keep = |event: &Event| self.keeps(event, key);
+        let keep = |event: &Event| self.keeps(event);
         let stretch = app.store.stretch::<Event>(&lists, &after, until.as_deref(), limit, keep)?;
         Ok(EventPage {
             events: stretch.records.into_iter().map(ShownEvent::from).collect(),

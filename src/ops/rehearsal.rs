@@ -24,6 +24,7 @@ pub struct RehearseKeyDisabling {
     /// The key: its UUID in lower case, or one of its aliases.
     pub cmk_uuid: KeyRef,
     /// Whether uses of the key are marked from now on.
+    #[schemars(extend("examples" = [true]))]
     pub enable_rehearsal: bool,
 }
 

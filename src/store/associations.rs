@@ -8,14 +8,12 @@ use sm3::{Digest as _, Sm3};
 use super::Store;
 use super::entry::Entry;
 use super::sealer::Sealer;
-use super::tables::{self, ASSOCIATIONS, ASSOCIATIONS_NAME, RECORDS};
+use super::tables::{self, ASSOCIATIONS, ASSOCIATIONS_NAME};
 use crate::error::{Error, Result};
 use crate::ids::KeyId;
 use crate::model::association::Association;
 pub use crate::model::association::Resource;
-use crate::model::key::Key;
 use crate::model::product::ServiceCode;
-use crate::model::record::Record as _;
 
 /// Resources of one product with one key that are remembered. When one more comes, those that were used longest ago go.
 const RESOURCES_MAX: u64 = 1000;
@@ -76,11 +74,10 @@ pub(super) fn add<'a>(
     }
     // Brings the uses of a row together, the latest one last.
     uses.sort_by(|one, other| (&one.0, one.3).cmp(&(&other.0, other.3)));
-    let records = transaction.open_table(RECORDS).map_err(Error::internal)?;
     let mut rows = transaction.open_table(ASSOCIATIONS).map_err(Error::internal)?;
     for of_row in uses.chunk_by(|one, next| one.0 == next.0) {
         let Some((row, key, first, at)) = of_row.first() else { continue };
-        if records.get(Key::row(key).as_slice()).map_err(Error::internal)?.is_none() {
+        if !tables::is_there(transaction, *key).map_err(Error::internal)? {
             continue;
         }
         let stored = rows.get(row.as_slice()).map_err(Error::internal)?;

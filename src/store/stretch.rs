@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::record::{List, Record};
 
 /// Rows that one stretch reads at most, so that a filter which finds little keeps nobody waiting.
-const ROWS_MAX: usize = 10_000;
+const ROWS_MAX: usize = 2_000;
 
 /// A part of some lists.
 pub struct Stretch<R> {

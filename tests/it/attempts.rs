@@ -220,6 +220,24 @@ fn a_rehearsal_lets_every_use_through_and_marks_it() {
 }
 
 #[test]
+fn a_cloud_product_is_told_by_its_name() {
+    let service = Service::start();
+    let admin = service.admin();
+    let (key, product) = (new_key(&admin), service.product(&admin, "mysql"));
+    rehearse(&admin, &key, true);
+    product.ok("/keyCompute/generateDataKey", json!({"cmkUuid": key}));
+    admin.ok(DISABLE, json!({"cmkUuid": key}));
+    assert_eq!(product.refused("/keyCompute/generateDataKey", json!({"cmkUuid": key})), "KMS.9010");
+    let by = json!({"principalType": "PRODUCT", "userName": "mysql", "accessKey": product.access_key});
+    for (kind, outcome) in [("UseRehearsed", "rehearsed"), ("UseRefused", "refused")] {
+        let told = events_of(&admin, kind);
+        assert_eq!((told.len(), &told[0]["by"]), (1, &by));
+        let row = attempts(&admin, &key).into_iter().find(|row| row["outcome"] == outcome).unwrap();
+        assert_eq!((&row["userName"], &row["count"]), (&json!("mysql"), &json!(1)), "{row}");
+    }
+}
+
+#[test]
 fn re_encrypting_attempts_both_keys() {
     let service = Service::start();
     let admin = service.admin();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use yaoku::env::Timestamp;
+use yaoku::ids::KeyId;
 use yaoku::model::key::KeyState;
 
 use crate::exposition::Scrape;
@@ -125,6 +126,36 @@ fn the_destruction_of_a_key_is_told_before_it_comes_and_after_an_absence_only_th
         assert_eq!(days(&told), [7, 1]);
         assert_eq!(told[0]["endTime"], "2026-11-10T00:00:00Z");
     }
+}
+
+/// What was told of a key is found by its id when it is gone; what was counted of it goes with it.
+#[test]
+fn a_key_is_told_of_until_it_is_destroyed_and_after() {
+    let service = Service::start();
+    let admin = service.admin();
+    let key = admin.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
+    let id: KeyId = serde_json::from_value(key.clone()).unwrap();
+    let kinds = || -> Vec<String> {
+        let found = events(&admin, json!({"cmkUuid": key}));
+        found.iter().rev().map(|event| event["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    admin.ok("/cmkManage/scheduleKeyDeletion", json!({"cmkUuid": key, "pendingWindowInDays": 7}));
+    let mut expected = vec!["KeyExpiring"];
+    poll("the first warning", || (kinds() == expected).then_some(()));
+    service.clock.advance(SECOND);
+    let sealing = json!({"cmkUuid": key, "plaintext": "aGVsbG8="});
+    assert_eq!(admin.refused("/keyCompute/encrypt", sealing), "KMS.9011");
+    expected.push("UseRefused");
+    for (wait, kind) in [(4, "KeyExpiring"), (2, "KeyExpiring"), (1, "KeyDestroyed")] {
+        assert_eq!(kinds(), expected);
+        assert_eq!(service.app().store.attempts(id).unwrap().len(), 1);
+        service.clock.advance(wait * DAY);
+        expected.push(kind);
+        poll("what is next", || (kinds() == expected).then_some(()));
+    }
+    whole_tick(&service, &admin);
+    assert_eq!(kinds(), expected);
+    assert_eq!(service.app().store.attempts(id).unwrap(), Vec::new());
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn a_new_key_is_described_completely_on_both_planes() {
             "keySpec": "Ctyun_SM4", "keyUsage": "ENCRYPT/DECRYPT", "keyState": "Enabled", "origin": "Ctyun_KMS",
             "protectionLevel": "HSM", "automaticRotation": "Enabled", "rotationInterval": "31536000s",
             "nextRotationDate": "2027-11-02T00:00:00Z", "deletionProtection": "Disabled", "projectId": "finance",
-            "instanceId": service.first["instanceId"], "chargeMode": "SUBSCRIPTION", "isDefault": false,
+            "instanceId": service.first["instanceId"], "chargeMode": "SUBSCRIPTION", "isDefault": false, "rehearsal": false,
             "tags": [{"tagKey": "team", "tagValue": "a"}, {"tagKey": "empty", "tagValue": ""}],
         });
         assert_eq!(key, expected, "{plane}");

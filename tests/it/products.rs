@@ -120,6 +120,11 @@ fn nobody_changes_a_default_key_or_uses_it_for_anything_else() {
     let prohibited = [
         ("/cmkManage/disableKey", json!({"cmkUuid": id})),
         ("/cmkManage/enableKey", json!({"cmkUuid": id})),
+        ("/cmkManage/scheduleKeyDeletion", json!({"cmkUuid": id, "pendingWindowInDays": 7})),
+        ("/cmkManage/cancelKeyDeletion", json!({"cmkUuid": id})),
+        ("/cmkManage/deleteProtect", json!({"cmkUuid": id})),
+        ("/cmkManage/cancelDeleteProtect", json!({"cmkUuid": id})),
+        ("/cmkManage/rehearseKeyDisabling", json!({"cmkUuid": id, "enableRehearsal": true})),
         ("/keyManage/updateKeyDescription", json!({"cmkUuid": id, "description": "mine"})),
         ("/keyName/createAlias", json!({"cmkUuid": id, "aliasName": "alias/mine"})),
         ("/keyName/updateAlias", json!({"cmkUuid": id, "aliasName": "alias/other"})),

@@ -122,7 +122,7 @@ fn rotating_a_key_works_as_written() {
     }
 }
 
-/// Weeks in a minute: rotation and the end of material, in the order that README tells.
+/// Weeks in a minute: rotation, deletion and the end of material, in the order that README tells.
 #[test]
 fn a_demo_works_as_written() {
     let home = Home::at("show");
@@ -134,7 +134,7 @@ fn a_demo_works_as_written() {
     bash(&home, &make).unwrap();
     let told = bash(&home, &pass).unwrap();
     let lines: Vec<&str> = told.lines().filter(|line| !line.starts_with([' ', '{', '}'])).collect();
-    assert_eq!(lines, ["2", "Enabled", "PendingImport"], "{told}");
+    assert_eq!(lines, ["2", "true", "Enabled", "PendingImport"], "{told}");
     // The end was asked for in days from a moment that passed before the time was moved.
     let recorded = |offset: &&str| told.contains(&format!("\"demoOffset\": {offset}"));
     assert!(["863", "864"].iter().any(recorded), "the record of the end: {told}");

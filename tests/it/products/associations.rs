@@ -9,8 +9,8 @@ use yaoku::model::product::ServiceCode;
 use yaoku::model::text::Text;
 use yaoku::store::{Entry, ProductUse, Resource, UsedVersions};
 
-use super::{CREATE, DATA_KEY, DECRYPT, ENCRYPT, default_key, text};
-use crate::kit::{OpenApi, START, Service, base64, parallel};
+use super::{CREATE, DATA_KEY, DECRYPT, DESCRIBE, ENCRYPT, default_key, text};
+use crate::kit::{OpenApi, START, Service, base64, parallel, poll};
 use crate::planted::draft;
 
 const DETECT: &str = "/cmkManage/detectAssociation";
@@ -176,6 +176,30 @@ fn resources_that_were_used_longest_ago_are_forgotten_when_there_are_too_many() 
     assert_eq!(total, 902, "those of the other product stay");
     record(&service, id, ServiceCode::Ecs, (2000..2099).map(|number| (number, time(4000))));
     assert_eq!(of_ecs().len(), 1000);
+}
+
+/// What is known of a key's use goes with it.
+#[test]
+fn a_destroyed_key_takes_its_associations_along() {
+    let service = Service::start();
+    let admin = service.admin();
+    let ecs = service.product(&admin, "ecs");
+    let keys = [admin.ok(CREATE, json!({})), admin.ok(CREATE, json!({}))];
+    let ids = keys.each_ref().map(|key| -> KeyId { serde_json::from_value(key["cmkUuid"].clone()).unwrap() });
+    let known = |id| service.app().store.associations(id).unwrap().len();
+    for key in &keys {
+        ecs.ok(DATA_KEY, for_disk(key, "disk-1", "data"));
+        ecs.ok(DATA_KEY, for_disk(key, "disk-2", "data"));
+    }
+    let window = json!({"cmkUuid": keys[0]["cmkUuid"], "pendingWindowInDays": 7});
+    admin.ok("/cmkManage/scheduleKeyDeletion", window);
+    assert_eq!(found(&admin, &keys[0]).len(), 2, "seen until the end");
+    service.clock.advance(Duration::from_secs(8 * 24 * 3600));
+    poll("the destruction of the key", || {
+        let answer = admin.call(DESCRIBE, json!({"cmkUuid": keys[0]["cmkUuid"]}));
+        answer.success().is_none().then_some(())
+    });
+    assert_eq!(ids.map(known), [0, 2]);
 }
 
 /// A call may end after its key was destroyed: it brings nothing back.
