@@ -132,7 +132,7 @@ impl Story {
             let by = Caller { account: key.account, credential: None };
             self.call(by, "/versionControl/listKeyVersions", &json!({"cmkUuid": key.id}))?;
         }
-        self.settle_imports()?;
+        // First: what is destroyed has nothing else to do.
         while let Some(at) = self.model.over() {
             let (key, app) = (self.model.keys[at].id.clone(), self.service.app());
             let id = serde_json::from_value(json!(key)).unwrap();
@@ -140,6 +140,7 @@ impl Story {
             wait_for(&mut gone).ok_or_else(|| format!("the window of key {key} is over, but it is there"))?;
             self.model.destroyed(at);
         }
+        self.settle_imports()?;
         // The comparison at the end of a call comes here too, so what is due is asked anew each time.
         while let Some(at) = self.model.due() {
             let key = self.model.keys[at].clone();
