@@ -5,6 +5,7 @@
 //! ```text
 //! now      wall + offset of a demo              what records, dates and due jobs show
 //! horizon  later of wall and confirmed + offset what has run out by it cannot be used
+//! steady   confirmed + offset              what comes at intervals goes by it: rotation, client tokens
 //! settled  earlier of both + offset             what has run out by it may be destroyed; only while the clock is trusted
 //! ```
 
@@ -37,7 +38,7 @@ impl Recorded {
         if let Some(confirmed) = self.go_on(boot) {
             return confirmed;
         }
-        let strayed = self.wall.since(self.confirmed) > TOLERANCE && wall >= self.wall;
+        let strayed = self.wall.since(self.confirmed) > TOLERANCE && wall >= self.wall.before(TOLERANCE);
         let believed = wall >= self.confirmed && wall.since(self.confirmed) <= max_gap && !strayed;
         if believed { wall } else { self.confirmed }
     }
@@ -70,6 +71,11 @@ impl Reading {
     /// What has run out by this moment cannot be used, although the wall clock may have been turned back.
     pub fn horizon(&self) -> Timestamp {
         self.wall.max(self.confirmed).after(self.offset)
+    }
+
+    /// Goes on evenly whatever is done to the wall clock: what comes at intervals goes by it.
+    pub fn steady(&self) -> Timestamp {
+        self.confirmed.after(self.offset)
     }
 
     /// What has run out by this moment may be destroyed; nothing while the wall clock is not trusted.
