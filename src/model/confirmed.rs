@@ -247,6 +247,14 @@ mod tests {
         }
     }
 
+    /// The clock of a machine that is off is a little off itself.
+    #[test]
+    fn a_doubt_survives_a_start_at_which_the_clock_is_a_little_back() {
+        for jump in [3600, 8 * DAY] {
+            assert_eq!(recorded(jump).resume(at(jump - 2), boot(2, 1), GAP), NOON, "{jump}");
+        }
+    }
+
     #[test]
     fn a_clock_that_was_set_right_over_a_reboot_is_believed() {
         for (wrong, now) in [(3 * YEAR, 3600), (8 * DAY, 2 * DAY), (-DAY, 3600), (3600, 5 * MINUTE)] {

@@ -178,17 +178,94 @@ fn a_machine_that_was_off_for_a_month_is_believed_and_after_more_is_asked() {
     poll("the end of the material", || (!holds(&service, &key)).then_some(()));
 }
 
+/// A jump makes no rotation, and one that is taken back puts none off.
 #[test]
-fn rotation_goes_by_the_wall_clock_although_it_is_in_doubt() {
+fn rotation_goes_by_the_confirmed_clock() {
+    const YEARS: i64 = 94_608_000;
     let service = Service::start();
     let admin = service.admin();
-    let key = weekly(&admin);
+    let rotations = |key: &Value| {
+        let page = admin.ok("/versionControl/listKeyVersions", json!({"cmkUuid": key["cmkUuid"]}));
+        page["totalCount"].as_u64().unwrap() - 1
+    };
+    let before = weekly(&admin);
+    jump(&service, YEARS);
+    let amid = weekly(&admin);
+    whole_tick(&service, &admin);
+    assert_eq!((rotations(&before), rotations(&amid)), (0, 0));
+    jump(&service, -YEARS);
+    service.clock.advance(7 * DAY);
+    poll("the rotations", || (rotations(&before) == 1 && rotations(&amid) == 1).then_some(()));
+}
+
+/// Neither the window of a deletion nor the day of a token: they could be too short, or years too long.
+#[test]
+fn a_clock_in_doubt_sets_no_end() {
+    let service = service();
+    let (admin, application) = (service.admin(), service.first_application());
+    let key = external(&admin, "AES_256");
+    let ends = [
+        ("/cmkManage/scheduleKeyDeletion", json!({"cmkUuid": key, "pendingWindowInDays": 7})),
+        (crate::material::PARAMETERS, crate::material::asked(&key, "RSAES_OAEP_SHA_256")),
+    ];
+    let device = service.app().machine.device();
+    poll("a wrapping key", || (device.spare_keys() > 0).then_some(()));
+    for seconds in JUMPS {
+        jump(&service, seconds);
+        for (path, body) in &ends {
+            let answer = application.call(path, body.clone());
+            assert_eq!(answer.code(), "KMS.9071", "{path}, {seconds}");
+            assert!(answer.body.to_string().contains("clock of the service is in doubt"), "{answer:?}");
+        }
+        jump(&service, -seconds);
+    }
+    ends.into_iter().rev().for_each(|(path, body)| drop(application.ok(path, body)));
+}
+
+/// A key that is kept while its material is over by a wrong clock alone has it again once the clock is right.
+#[test]
+fn a_key_that_is_kept_amid_a_jump_keeps_its_material() {
+    let service = service();
+    let (admin, application) = (service.admin(), service.first_application());
+    let key = ending(&admin, START.after(DAY));
+    application.ok("/cmkManage/scheduleKeyDeletion", json!({"cmkUuid": key, "pendingWindowInDays": 30}));
     jump(&service, 8 * 86_400);
-    poll("a rotation", || {
-        let now = admin.ok("/keyManage/describeKey", json!({"cmkUuid": key["cmkUuid"]}));
-        (now["primaryKeyVersion"] != key["primaryKeyVersion"]).then_some(())
-    });
-    assert!(doubt(&service).is_some());
+    let kept = application.ok("/cmkManage/cancelKeyDeletion", json!({"cmkUuid": key}));
+    assert_eq!(kept["keyState"], "PendingImport");
+    jump(&service, -8 * 86_400);
+    application.ok("/keyCompute/encrypt", use_of(&key));
+}
+
+/// A day is a day, whatever the wall clock shows meanwhile.
+#[test]
+fn a_client_token_is_good_for_a_true_day() {
+    let service = Service::start();
+    let application = service.first_application();
+    let body = json!({"clientToken": "once"});
+    let create = || application.ok("/cmkManage/createKey", body.clone())["cmkUuid"].clone();
+    let first = create();
+    for seconds in JUMPS {
+        jump(&service, seconds);
+        assert_eq!(create(), first, "{seconds}");
+        service.clock.advance(MINUTE);
+        jump(&service, -seconds);
+    }
+    service.clock.advance(DAY);
+    jump(&service, -86_400);
+    assert_ne!(create(), first, "its day is over");
+}
+
+/// Steps that are too small to be seen do not add up to one that is not, however often the service restarts.
+#[test]
+fn small_steps_add_up_to_a_doubt() {
+    let mut service = Service::start();
+    for number in 1..=4 {
+        service.stop();
+        jump(&service, 9 * 60);
+        service.restart();
+        assert_eq!(confirmed(&service), START);
+        assert_eq!(doubt(&service).is_some(), number > 1, "{number} steps of nine minutes");
+    }
 }
 
 #[test]
