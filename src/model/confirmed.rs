@@ -5,7 +5,7 @@
 //! ```text
 //! now      wall + offset of a demo              what records, dates and due jobs show
 //! horizon  later of wall and confirmed + offset what has run out by it cannot be used
-//! steady   confirmed + offset              what comes at intervals goes by it: rotation, client tokens
+//! steady   confirmed + offset              what comes at intervals and what is good for a day: rotation, tokens
 //! settled  earlier of both + offset             what has run out by it may be destroyed; only while the clock is trusted
 //! ```
 
@@ -73,7 +73,7 @@ impl Reading {
         self.wall.max(self.confirmed).after(self.offset)
     }
 
-    /// Goes on evenly whatever is done to the wall clock: what comes at intervals goes by it.
+    /// Goes on evenly whatever is done to the wall clock: what comes at intervals, or is good for a day, goes by it.
     pub fn steady(&self) -> Timestamp {
         self.confirmed.after(self.offset)
     }

@@ -244,9 +244,9 @@ impl Writer {
             return Ok(group.iter().map(|_| Ok(())).collect());
         }
         let mut tables = Tables::open(transaction).map_err(Error::internal)?;
-        let mut verdicts = Vec::with_capacity(group.len());
+        let (now, mut verdicts) = (self.time.read().steady(), Vec::with_capacity(group.len()));
         for member in group {
-            let (changes, now) = (&member.entry.changes, member.entry.draft.time);
+            let changes = &member.entry.changes;
             let verdict = tables.check(changes, &self.sealer, now)?;
             if verdict.is_ok() {
                 tables.apply(changes, &self.sealer)?;

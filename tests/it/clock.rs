@@ -198,28 +198,39 @@ fn rotation_goes_by_the_confirmed_clock() {
     poll("the rotations", || (rotations(&before) == 1 && rotations(&amid) == 1).then_some(()));
 }
 
-/// Neither the window of a deletion nor the day of a token: they could be too short, or years too long.
+/// The window could be too short, or years too long.
 #[test]
-fn a_clock_in_doubt_sets_no_end() {
+fn a_clock_in_doubt_begins_no_window() {
+    let service = Service::start();
+    let application = service.first_application();
+    let key = application.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
+    let schedule = || {
+        let body = json!({"cmkUuid": key, "pendingWindowInDays": 7});
+        application.call("/cmkManage/scheduleKeyDeletion", body)
+    };
+    for seconds in JUMPS {
+        jump(&service, seconds);
+        let answer = schedule();
+        assert_eq!(answer.code(), "KMS.9071", "{seconds}");
+        assert!(answer.body.to_string().contains("clock of the service is in doubt"), "{answer:?}");
+        jump(&service, -seconds);
+    }
+    assert_eq!(schedule().result()["deleteDate"], START.after(7 * DAY).to_string());
+}
+
+/// An import token that a clock gave out which was ahead is good for its true day, once the clock is right, and no longer.
+#[test]
+fn a_token_of_a_clock_that_is_ahead_is_good_for_a_true_day() {
     let service = service();
     let (admin, application) = (service.admin(), service.first_application());
     let key = external(&admin, "AES_256");
-    let ends = [
-        ("/cmkManage/scheduleKeyDeletion", json!({"cmkUuid": key, "pendingWindowInDays": 7})),
-        (crate::material::PARAMETERS, crate::material::asked(&key, "RSAES_OAEP_SHA_256")),
-    ];
-    let device = service.app().machine.device();
-    poll("a wrapping key", || (device.spare_keys() > 0).then_some(()));
-    for seconds in JUMPS {
-        jump(&service, seconds);
-        for (path, body) in &ends {
-            let answer = application.call(path, body.clone());
-            assert_eq!(answer.code(), "KMS.9071", "{path}, {seconds}");
-            assert!(answer.body.to_string().contains("clock of the service is in doubt"), "{answer:?}");
-        }
-        jump(&service, -seconds);
-    }
-    ends.into_iter().rev().for_each(|(path, body)| drop(application.ok(path, body)));
+    jump(&service, 94_608_000);
+    let way = Way::new(&admin, &key, "RSAES_OAEP_SHA_256");
+    assert_eq!(application.refused(IMPORT, way.body(&[7; 32])), "KMS.9024");
+    jump(&service, -94_608_000);
+    application.ok(IMPORT, way.body(&[7; 32]));
+    service.clock.advance(DAY);
+    assert_eq!(application.refused(IMPORT, way.body(&[7; 32])), "KMS.9024");
 }
 
 /// A key that is kept while its material is over by a wrong clock alone has it again once the clock is right.

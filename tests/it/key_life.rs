@@ -38,7 +38,7 @@ struct Tally {
 
 #[test]
 fn no_jump_of_the_clock_ends_a_life_early_or_gives_one_back() {
-    let stories = rounds(1, 200);
+    let stories = rounds(5, 200);
     let tally = run(stories, false);
     assert!(tally.count.jumps >= LANES * stories * CHAPTERS, "{} jumps", tally.count.jumps);
 }
