@@ -83,7 +83,7 @@ pub struct Chapter {
 pub fn story(chapters: usize, at_word: bool) -> impl Strategy<Value = Vec<Chapter>> {
     let setting = || {
         prop_oneof![
-            7 => Just(Setting::Running),
+            16 => Just(Setting::Running),
             1 => select(&[MINUTE, 3 * HOUR, 9 * DAY, 45 * DAY][..]).prop_map(Setting::Stopped),
             1 => select(&[MINUTE, 3 * HOUR, 9 * DAY, 29 * DAY, 45 * DAY][..]).prop_map(Setting::Off),
         ]
