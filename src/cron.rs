@@ -43,13 +43,12 @@ impl Actor for Cron {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let work = Work { gateway: Arc::clone(&self.gateway), told: false, recorded: 0, place: None };
-        context.spawn(work.run().into_actor(self));
+        context.spawn(Work::new(Arc::clone(&self.gateway)).run().into_actor(self));
     }
 }
 
 /// What the scheduler is at.
-struct Work {
+pub struct Work {
     gateway: Arc<Gateway>,
     /// Whether the log has the failed self-test.
     told: bool,
@@ -60,6 +59,11 @@ struct Work {
 }
 
 impl Work {
+    /// Nothing yet.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway, told: false, recorded: 0, place: None }
+    }
+
     /// Works until the arbiter stops.
     async fn run(mut self) {
         let gateway = Arc::clone(&self.gateway);
@@ -82,8 +86,8 @@ impl Work {
         }
     }
 
-    /// One tick. A failure is logged and tried again at the next one.
-    async fn tick(&mut self, seconds: u64) {
+    /// One tick, so many seconds after the one before. A failure is logged and tried again at the next one.
+    pub async fn tick(&mut self, seconds: u64) {
         let gateway = &*self.gateway;
         let app = gateway.app();
         let recorded = app.store.figures().records();

@@ -306,7 +306,7 @@ impl Gateway {
         }
         let key = TokenKey(hash.finalize().into());
         let request = Sha256::digest(fields.fingerprint_text()).into();
-        let remembered = self.app.store.remembered(&key, call.now)?;
+        let remembered = self.app.store.remembered(&key, call.time().steady())?;
         call.token = Some((key, request));
         match remembered {
             Some(first) if first.request == request => Ok(Some(first.output)),

@@ -319,10 +319,10 @@ impl Call {
 
     /// Adds the result of a create operation to its changes, if the caller sent a `clientToken`.
     pub fn remember(&self, changes: &mut Changes, output: &impl Serialize) -> Result<()> {
-        self.remember_from(self.now, changes, output)
+        self.remember_from(self.time.steady(), changes, output)
     }
 
-    /// Does the same for a call during which the time was moved to `now`.
+    /// Does the same for a call during which the time was moved to `now`, by the steady clock.
     pub fn remember_from(
         &self,
         now: Timestamp,

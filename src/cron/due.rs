@@ -27,7 +27,7 @@ const REWRAPS_MAX: usize = 1000;
 pub async fn records(gateway: &Gateway, after: Option<&Due>) -> Result<(u64, Option<Due>)> {
     let app = gateway.app();
     let time = app.store.time().read();
-    let mut due = app.store.due(time.now(), after, DUE_MAX)?;
+    let mut due = app.store.due(time.horizon(), after, DUE_MAX)?;
     let mut done = 0;
     for due in &due {
         done += u64::from(record(due, &time, gateway).await?);
@@ -51,7 +51,7 @@ async fn record(due: &Due, time: &Reading, gateway: &Gateway) -> Result<bool> {
 async fn key(due: &Due, time: &Reading, gateway: &Gateway) -> Result<bool> {
     let id = KeyId::from_bytes(<[u8; 16]>::try_from(due.id.as_slice()).map_err(Error::internal)?);
     let (text, cmk_uuid) = (id.to_string(), KeyRef::Id(id));
-    Ok(match gateway.app().keys.get(&id)?.and_then(|key| key.due_job(time.now(), time.settled())) {
+    Ok(match gateway.app().keys.get(&id)?.and_then(|key| key.due_job(time)) {
         Some(DueJob::Rotate) => done("rotateDueKey", &text, gateway.submit(RotateDueKey { cmk_uuid }).await),
         Some(DueJob::Expire) => {
             done("expireKeyMaterial", &text, gateway.submit(ExpireKeyMaterial { cmk_uuid }).await)

@@ -28,7 +28,9 @@ pub async fn advance(gateway: &Gateway, by: Duration) -> Result<Advanced> {
             return Ok(advanced);
         }
         // The first whole second at which something else is due; what is due already was refused, and waits for a tick.
-        let next = app.store.next_due(time.now())?.map(|at| at.since(time.wall));
+        // The clocks may be a moment apart: a step goes as far as to make it certain.
+        let certain = time.settled().unwrap_or(time.now());
+        let next = app.store.next_due(certain)?.map(|at| at.since(certain.before(time.offset)));
         let next = next.map(|ahead| {
             Duration::from_secs(ahead.as_micros().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX))
         });

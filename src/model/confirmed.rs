@@ -5,6 +5,7 @@
 //! ```text
 //! now      wall + offset of a demo              what records, dates and due jobs show
 //! horizon  later of wall and confirmed + offset what has run out by it cannot be used
+//! steady   confirmed + offset              what comes at intervals and what is good for a day: rotation, tokens
 //! settled  earlier of both + offset             what has run out by it may be destroyed; only while the clock is trusted
 //! ```
 
@@ -37,7 +38,7 @@ impl Recorded {
         if let Some(confirmed) = self.go_on(boot) {
             return confirmed;
         }
-        let strayed = self.wall.since(self.confirmed) > TOLERANCE && wall >= self.wall;
+        let strayed = self.wall.since(self.confirmed) > TOLERANCE && wall >= self.wall.before(TOLERANCE);
         let believed = wall >= self.confirmed && wall.since(self.confirmed) <= max_gap && !strayed;
         if believed { wall } else { self.confirmed }
     }
@@ -70,6 +71,11 @@ impl Reading {
     /// What has run out by this moment cannot be used, although the wall clock may have been turned back.
     pub fn horizon(&self) -> Timestamp {
         self.wall.max(self.confirmed).after(self.offset)
+    }
+
+    /// Goes on evenly whatever is done to the wall clock: what comes at intervals, or is good for a day, goes by it.
+    pub fn steady(&self) -> Timestamp {
+        self.confirmed.after(self.offset)
     }
 
     /// What has run out by this moment may be destroyed; nothing while the wall clock is not trusted.
@@ -238,6 +244,14 @@ mod tests {
                 assert!(reading(wall, confirmed).doubt().is_some(), "jump {jump}, start {number}");
                 last = Recorded { confirmed, wall, boot };
             }
+        }
+    }
+
+    /// The clock of a machine that is off is a little off itself.
+    #[test]
+    fn a_doubt_survives_a_start_at_which_the_clock_is_a_little_back() {
+        for jump in [3600, 8 * DAY] {
+            assert_eq!(recorded(jump).resume(at(jump - 2), boot(2, 1), GAP), NOON, "{jump}");
         }
     }
 

@@ -15,6 +15,7 @@ use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, InstanceId, KeyId, VersionId};
 use crate::model::algorithm::{KeySpec, KeyUsage, Origin, ProtectionLevel};
+use crate::model::confirmed::Reading;
 use crate::model::import::Import;
 use crate::model::owner::Owner;
 use crate::model::record::{Kind, List, Listing, Record};
@@ -404,18 +405,18 @@ impl Key {
         }
     }
 
-    /// What the key waits for at `now`. What is destroyed waits for `settled` too, the moment up to which the time is certain,
-    /// if there is one.
-    pub fn due_job(&self, now: Timestamp, settled: Option<Timestamp>) -> Option<DueJob> {
+    /// What the key waits for. What is destroyed waits until the time is certain.
+    pub fn due_job(&self, time: &Reading) -> Option<DueJob> {
+        let settled = time.settled();
         let by_then = |end: Timestamp| settled.is_some_and(|settled| end <= settled);
         if settled.is_some_and(|settled| self.is_over(settled)) {
             Some(DueJob::Destroy)
         } else if self.import.ends().is_some_and(by_then) {
             Some(DueJob::Expire)
-        } else if self.warning(now).is_some() {
+        } else if self.warning(time.now()).is_some() {
             Some(DueJob::Warn)
         } else {
-            self.rotation_due(now).then_some(DueJob::Rotate)
+            self.rotation_due(time.steady()).then_some(DueJob::Rotate)
         }
     }
 

@@ -169,7 +169,7 @@ impl Operation for AdvanceTime {
             jobs: advanced.jobs,
         };
         let mut changes = Changes::default();
-        call.remember_from(time.now(), &mut changes, &output)?;
+        call.remember_from(time.steady(), &mut changes, &output)?;
         call.commit(&app.store, changes).await?;
         Ok(output)
     }

@@ -51,7 +51,8 @@ impl Operation for ScheduleKeyDeletion {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<ScheduledKey> {
-        // From the later clock: one that is behind must not make the window shorter.
+        // By a clock in doubt the window could be too short, or years too long.
+        call.settled().ok_or(CLOCK_IN_DOUBT)?;
         let (begin, window) = (call.horizon(), self.pending_window_in_days);
         let schedule = move |key: &mut Key| key.schedule_deletion(window, begin);
         let key = app.keys.change(call, &call.key()?, schedule).await?.ok_or(Error::KeyNotFound)?;

@@ -128,7 +128,7 @@ impl Operation for CreateKey {
         let origin = self.origin.unwrap_or(Origin::CtyunKms);
         spec.check(usage, level, home.edition)?;
         spec.check_origin(origin)?;
-        let rotation = self.rotation(spec, origin, call.now)?;
+        let rotation = self.rotation(spec, origin, call.time().steady())?;
         if let Some(name) = &self.alias_name {
             name.check_free()?;
         }

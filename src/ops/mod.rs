@@ -51,7 +51,7 @@ use crate::error::{Error, Result};
 const OUTPUT_BYTES: usize = 512;
 /// Why nothing is destroyed for good at the moment.
 const CLOCK_IN_DOUBT: Error = Error::Unavailable(
-    "the clock of the service is in doubt, so that nothing is destroyed; see describeSystem",
+    "the clock of the service is in doubt: nothing is destroyed and no end is set by it; see describeSystem",
 );
 /// What refuses every operation that works with a key.
 const KEY_IN_USE: &[Error] = &[

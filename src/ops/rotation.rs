@@ -62,7 +62,7 @@ impl Operation for UpdateRotationPolicy {
             (true, None) => return Err(Error::MissingField("rotationInterval".into())),
             (true, Some(period)) => Some(period),
         };
-        let now = call.now;
+        let now = call.time().steady();
         let edit = move |key: &mut Key| key.set_rotation(period, now);
         let key = app.keys.change(call, &call.key()?, edit).await?.ok_or(Error::KeyNotFound)?;
         Ok(KeyRotation { cmk_uuid: key.id, policy: RotationPolicy::of(&key) })
@@ -94,7 +94,7 @@ impl Operation for RotateDueKey {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<RotatedKey> {
-        let (id, now) = (call.key()?, call.now);
+        let (id, now) = (call.key()?, call.time().steady());
         let key = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
         if !key.rotation_due(now) {
             return Err(Error::TransitionNotAllowed);
@@ -104,7 +104,7 @@ impl Operation for RotateDueKey {
         let rotate = move |key: &mut Key| key.rotate(version, now);
         let rotated = Occurrence::KeyRotated { version: key_version_id };
         let mut changes = Changes::default();
-        changes.event(&Event::about(&key, EventId::from_random(app.random()?), now, rotated))?;
+        changes.event(&Event::about(&key, EventId::from_random(app.random()?), call.now, rotated))?;
         app.keys.change_with(call, &id, changes, rotate).await?.ok_or(Error::KeyNotFound)?;
         Ok(RotatedKey { cmk_uuid: id, key_version_id })
     }

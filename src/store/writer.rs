@@ -221,7 +221,7 @@ impl Writer {
         for edit in group.iter().filter_map(|member| member.entry.changes.trail.as_ref()) {
             trail::apply(&transaction, edit, &self.sealer)?;
         }
-        let time = self.time.change(group.iter().filter_map(|member| member.entry.changes.time.as_ref()));
+        let time = self.time.change(calls().filter_map(|entry| entry.changes.time.as_ref()));
         let recorded = time.write(&transaction, &self.sealer, self.recorded)?;
         transaction.commit().map_err(Error::internal)?;
         self.tail = tail;
@@ -244,9 +244,9 @@ impl Writer {
             return Ok(group.iter().map(|_| Ok(())).collect());
         }
         let mut tables = Tables::open(transaction).map_err(Error::internal)?;
-        let mut verdicts = Vec::with_capacity(group.len());
+        let (now, mut verdicts) = (self.time.read().steady(), Vec::with_capacity(group.len()));
         for member in group {
-            let (changes, now) = (&member.entry.changes, member.entry.draft.time);
+            let changes = &member.entry.changes;
             let verdict = tables.check(changes, &self.sealer, now)?;
             if verdict.is_ok() {
                 tables.apply(changes, &self.sealer)?;
@@ -281,7 +281,7 @@ impl Writer {
         self.trimmed = time.now().minute();
         let end = tables::replay_key(oldest_minute(time.confirmed), &[0; 16]);
         transaction.open_table(REPLAYS)?.retain_in(..end.as_slice(), |_, _| false)?;
-        forget_tokens(transaction, time.now())
+        forget_tokens(transaction, time.steady())
     }
 
     /// Chains the group's records into one block. Returns where the file ends then.

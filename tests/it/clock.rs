@@ -181,17 +181,105 @@ fn a_machine_that_was_off_for_a_month_is_believed_and_after_more_is_asked() {
     poll("the end of the material", || (!holds(&service, &key)).then_some(()));
 }
 
+/// A jump makes no rotation, and one that is taken back puts none off.
 #[test]
-fn rotation_goes_by_the_wall_clock_although_it_is_in_doubt() {
+fn rotation_goes_by_the_confirmed_clock() {
+    const YEARS: i64 = 94_608_000;
     let service = Service::start();
     let admin = service.admin();
-    let key = weekly(&admin);
+    let rotations = |key: &Value| {
+        let page = admin.ok("/versionControl/listKeyVersions", json!({"cmkUuid": key["cmkUuid"]}));
+        page["totalCount"].as_u64().unwrap() - 1
+    };
+    let before = weekly(&admin);
+    jump(&service, YEARS);
+    let amid = weekly(&admin);
+    whole_tick(&service, &admin);
+    assert_eq!((rotations(&before), rotations(&amid)), (0, 0));
+    jump(&service, -YEARS);
+    service.clock.advance(7 * DAY);
+    poll("the rotations", || (rotations(&before) == 1 && rotations(&amid) == 1).then_some(()));
+}
+
+/// The window could be too short, or years too long.
+#[test]
+fn a_clock_in_doubt_begins_no_window() {
+    let service = Service::start();
+    let application = service.first_application();
+    let key = application.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
+    let schedule = || {
+        let body = json!({"cmkUuid": key, "pendingWindowInDays": 7});
+        application.call("/cmkManage/scheduleKeyDeletion", body)
+    };
+    for seconds in JUMPS {
+        jump(&service, seconds);
+        let answer = schedule();
+        assert_eq!(answer.code(), "KMS.9071", "{seconds}");
+        assert!(answer.body.to_string().contains("clock of the service is in doubt"), "{answer:?}");
+        jump(&service, -seconds);
+    }
+    assert_eq!(schedule().result()["deleteDate"], START.after(7 * DAY).to_string());
+}
+
+/// An import token that a clock gave out which was ahead is good for its true day, once the clock is right, and no longer.
+#[test]
+fn a_token_of_a_clock_that_is_ahead_is_good_for_a_true_day() {
+    let service = service();
+    let (admin, application) = (service.admin(), service.first_application());
+    let key = external(&admin, "AES_256");
+    jump(&service, 94_608_000);
+    let way = Way::new(&admin, &key, "RSAES_OAEP_SHA_256");
+    assert_eq!(application.refused(IMPORT, way.body(&[7; 32])), "KMS.9024");
+    jump(&service, -94_608_000);
+    application.ok(IMPORT, way.body(&[7; 32]));
+    service.clock.advance(DAY);
+    assert_eq!(application.refused(IMPORT, way.body(&[7; 32])), "KMS.9024");
+}
+
+/// A key that is kept while its material is over by a wrong clock alone has it again once the clock is right.
+#[test]
+fn a_key_that_is_kept_amid_a_jump_keeps_its_material() {
+    let service = service();
+    let (admin, application) = (service.admin(), service.first_application());
+    let key = ending(&admin, START.after(DAY));
+    application.ok("/cmkManage/scheduleKeyDeletion", json!({"cmkUuid": key, "pendingWindowInDays": 30}));
     jump(&service, 8 * 86_400);
-    poll("a rotation", || {
-        let now = admin.ok("/keyManage/describeKey", json!({"cmkUuid": key["cmkUuid"]}));
-        (now["primaryKeyVersion"] != key["primaryKeyVersion"]).then_some(())
-    });
-    assert!(doubt(&service).is_some());
+    let kept = application.ok("/cmkManage/cancelKeyDeletion", json!({"cmkUuid": key}));
+    assert_eq!(kept["keyState"], "PendingImport");
+    jump(&service, -8 * 86_400);
+    application.ok("/keyCompute/encrypt", use_of(&key));
+}
+
+/// A day is a day, whatever the wall clock shows meanwhile.
+#[test]
+fn a_client_token_is_good_for_a_true_day() {
+    let service = Service::start();
+    let application = service.first_application();
+    let body = json!({"clientToken": "once"});
+    let create = || application.ok("/cmkManage/createKey", body.clone())["cmkUuid"].clone();
+    let first = create();
+    for seconds in JUMPS {
+        jump(&service, seconds);
+        assert_eq!(create(), first, "{seconds}");
+        service.clock.advance(MINUTE);
+        jump(&service, -seconds);
+    }
+    service.clock.advance(DAY);
+    jump(&service, -86_400);
+    assert_ne!(create(), first, "its day is over");
+}
+
+/// Steps that are too small to be seen do not add up to one that is not, however often the service restarts.
+#[test]
+fn small_steps_add_up_to_a_doubt() {
+    let mut service = Service::start();
+    for number in 1..=4 {
+        service.stop();
+        jump(&service, 9 * 60);
+        service.restart();
+        assert_eq!(confirmed(&service), START);
+        assert_eq!(doubt(&service).is_some(), number > 1, "{number} steps of nine minutes");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Demos: instances whose time can be moved ahead. What falls due on the way happens at its moment and in its order.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use yaoku::env::{Clock, Disk, Timestamp};
 use yaoku::model::instance::ServiceState;
 
 use crate::audit_proof::{check, export, moved};
+use crate::events::events_of;
 use crate::kit::{OpenApi, START, Service, parallel, poll, send};
 use crate::ledger::figure;
 use crate::material::{IMPORT, Way, external};
@@ -145,6 +147,52 @@ fn ten_years_of_weekly_rotation_pass_in_seconds() {
     assert_eq!(advanced["jobs"], weeks);
     assert_eq!(versions(&admin, &key), 1 + weeks);
     assert_eq!(advanced["time"], "2036-10-30T00:00:00Z");
+    assert_eq!(check(&admin), None, "the trail is whole");
+}
+
+/// Keys are made, rotate, are scheduled, destroyed and erased, one after the other, under the same name; one stays through all
+/// rolls of the wrapping key.
+#[test]
+fn ten_years_of_keys_that_come_and_go_pass_in_seconds() {
+    const CYCLES: u64 = 3650 / 41;
+    let service = demo_with(|config| config.events.retention_days = 0);
+    let admin = service.admin();
+    let stays = admin.ok("/cmkManage/createKey", json!({}))["cmkUuid"].clone();
+    let sealed = admin.ok("/keyCompute/encrypt", json!({"cmkUuid": stays, "plaintext": "eA=="}));
+    let (clock, mut jobs, mut keys) = (Clock::system(), 0, BTreeSet::new());
+    let since = clock.monotonic();
+    let mut pass = |days| jobs += advance(&admin, days * DAY)["jobs"].as_u64().unwrap();
+    for _ in 0..CYCLES {
+        let body =
+            json!({"aliasName": "alias/chain", "enableAutomaticRotation": true, "rotationInterval": "7d"});
+        let key = admin.ok("/cmkManage/createKey", body);
+        keys.insert(key["cmkUuid"].to_string());
+        pass(10);
+        assert_eq!(versions(&admin, &key), 2);
+        let scheduled = json!({"cmkUuid": "alias/chain", "pendingWindowInDays": 30});
+        admin.ok("/cmkManage/scheduleKeyDeletion", scheduled);
+        // A day is left for the erasure.
+        pass(31);
+    }
+    pass(3650 - 41 * CYCLES);
+    let seconds = (clock.monotonic() - since).as_secs_f64();
+    figure("demo_ten_years_of_keys_that_come_and_go", format!("{seconds:.1}"), "s");
+    figure("demo_keys_destroyed", keys.len(), "keys");
+    // Of each: a rotation, three warnings, the destruction; a roll, the rewrap of the key that stays, the end of the roll and of
+    // what was owed.
+    assert_eq!(jobs, CYCLES * 9);
+    for (kind, count) in [("KeyRotated", 1), ("KeyExpiring", 3), ("KeyDestroyed", 1)] {
+        let told = events_of(&admin, kind);
+        let about: BTreeSet<String> = told.iter().map(|event| event["cmkUuid"].to_string()).collect();
+        assert_eq!((told.len() as u64, &about), (CYCLES * count, &keys), "{kind}");
+    }
+    let stones = admin.ok("/keyManage/listDestroyedKeys", json!({"pageSize": 100}));
+    assert_eq!(stones["totalCount"], CYCLES);
+    assert!(stones["destroyedKeys"].as_array().unwrap().iter().all(|stone| stone["erased"] == true));
+    assert_eq!(admin.ok("/keyManage/listAliasKeys", json!({}))["totalCount"], 1);
+    let opened = admin.ok("/keyCompute/decrypt", json!({"ciphertextBlob": sealed["ciphertextBlob"]}));
+    assert_eq!(opened["plaintext"], "eA==");
+    assert_eq!(admin.ok(SYSTEM, json!({}))["time"], "2036-10-30T00:00:00Z");
     assert_eq!(check(&admin), None, "the trail is whole");
 }
 

@@ -34,6 +34,7 @@ mod hardening;
 
 mod hygiene;
 mod import;
+mod key_life;
 mod kill;
 mod kit;
 mod layout;
