@@ -26,8 +26,10 @@ use story::{Count, Story};
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/key_life/regressions");
 /// Stories that are told at the same time.
 const LANES: usize = 4;
-/// Each has one jump.
+/// Chapters of a story, each with one jump.
 const CHAPTERS: usize = 50;
+/// Of one in which an administrator may be wrong.
+const CHAPTERS_AT_WORD: usize = 20;
 
 #[derive(Default)]
 struct Tally {
@@ -76,6 +78,7 @@ fn run(stories: usize, at_word: bool) -> Tally {
 
 /// Tells one lane's stories, up to the first in which service and reference part.
 fn tell(stories: usize, at_word: bool, tally: &Mutex<Tally>) {
+    let chapters = if at_word { CHAPTERS_AT_WORD } else { CHAPTERS };
     let config = Config {
         cases: u32::try_from(stories).unwrap(),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
@@ -83,7 +86,7 @@ fn tell(stories: usize, at_word: bool, tally: &Mutex<Tally>) {
         max_shrink_iters: 0,
         ..Config::default()
     };
-    let outcome = TestRunner::new(config).run(&steps::story(CHAPTERS, at_word), |chapters| {
+    let outcome = TestRunner::new(config).run(&steps::story(chapters, at_word), |chapters| {
         let (count, outcome) = Story::begin().tell(&chapters);
         tally.lock().unwrap().count.add(&count);
         outcome.map_err(|difference| TestCaseError::fail(difference.text))

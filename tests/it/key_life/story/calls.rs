@@ -99,7 +99,7 @@ impl Story {
             }
             Kind::External => json!({"origin": "External"}),
         };
-        let alias = (self.keys.len() % 2 == 0).then(|| format!("alias/key-{}", self.keys.len()));
+        let alias = self.keys.len().is_multiple_of(2).then(|| format!("alias/key-{}", self.keys.len()));
         match &alias {
             Some(alias) => body["aliasName"] = json!(alias),
             None => body["clientToken"] = json!(new_id()),
