@@ -158,7 +158,13 @@ impl App {
             call.attempt(Attempt::on(key, outcome, call.horizon(), event));
         }
         let version = version?;
-        call.use_version(key.id, version.id);
+        match work {
+            Work::Symmetric | Work::Authentication | Work::Signing | Work::AsymmetricEncryption => {
+                call.use_version(key.id, version.id);
+            }
+            // Reading is no work with the key.
+            Work::PublicKey => {}
+        }
         Ok(version)
     }
 

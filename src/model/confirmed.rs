@@ -5,7 +5,7 @@
 //! ```text
 //! now      wall + offset of a demo              what records, dates and due jobs show
 //! horizon  later of wall and confirmed + offset what has run out by it cannot be used
-//! steady   confirmed + offset              what comes at intervals and what is good for a day: rotation, tokens
+//! steady   confirmed + offset              what comes at intervals or before an end, and what is good for a day
 //! settled  earlier of both + offset             what has run out by it may be destroyed; only while the clock is trusted
 //! ```
 

@@ -413,7 +413,7 @@ impl Key {
             Some(DueJob::Destroy)
         } else if self.import.ends().is_some_and(by_then) {
             Some(DueJob::Expire)
-        } else if self.warning(time.now()).is_some() {
+        } else if self.warning(time.steady()).is_some() {
             Some(DueJob::Warn)
         } else {
             self.rotation_due(time.steady()).then_some(DueJob::Rotate)

@@ -278,13 +278,15 @@ impl Operation for WarnDueKey {
     }
 
     async fn run(self, call: &Call, app: &App) -> Result<Warned> {
-        let (id, now) = (call.key()?, call.now);
+        // A wall clock that runs ahead would say it too early, and then never again.
+        let (id, steady) = (call.key()?, call.time().steady());
         let key = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
-        let warning = key.warning(now).ok_or(Error::TransitionNotAllowed)?;
+        let warning = key.warning(steady).ok_or(Error::TransitionNotAllowed)?;
+        let event = Event::about(&key, EventId::from_random(app.random()?), call.now, warning.into());
         let mut changes = Changes::default();
-        changes.event(&Event::about(&key, EventId::from_random(app.random()?), now, warning.into()))?;
+        changes.event(&event)?;
         let tell = move |key: &mut Key| {
-            if key.warning(now) != Some(warning) {
+            if key.warning(steady) != Some(warning) {
                 return Err(Error::TransitionNotAllowed);
             }
             key.tell(warning);

@@ -207,7 +207,7 @@ fn accounts_are_listed_for_administrators_only() {
     assert_eq!(page["totalCount"], 2);
     let [first, other] = [0, 1].map(|at| page["accounts"][at].clone());
     assert_eq!((&first["accountId"], &first["administrator"]), (&service.first["accountId"], &json!(true)));
-    let expected = json!({"accountId": account["accountId"], "name": "second", "administrator": false, "createTime": "2026-11-02T00:01:00Z"});
+    let expected = json!({"accountId": account["accountId"], "name": "second", "administrator": false, "onDemandKeys": false, "createTime": "2026-11-02T00:01:00Z"});
     assert_eq!(other, expected);
     let found = service.admin().get(PATH, "name=seco&pageSize=1").result();
     assert_eq!((&found["accounts"], &found["totalCount"]), (&json!([expected]), &json!(1)));

@@ -16,9 +16,9 @@ fn sure(now: Timestamp) -> Reading {
     Reading { wall: now, confirmed: now, offset: Duration::ZERO }
 }
 
-/// The wall clock shows this, and is an hour behind.
+/// It is this time, and the wall clock is an hour behind.
 fn in_doubt(now: Timestamp) -> Reading {
-    Reading { confirmed: now.after(Duration::from_secs(3600)), ..sure(now) }
+    Reading { wall: now.before(Duration::from_secs(3600)), ..sure(now) }
 }
 
 /// Key state against operation, contract 4.3, for the operations of this version.
