@@ -13,6 +13,7 @@ use crate::env::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccessPointId, AccountId, InstanceId, KeyId, VersionId};
 use crate::model::alias::{Alias, AliasName, KeyRef};
+use crate::model::association::{ProductUse, Resource};
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::audit::Draft;
 use crate::model::confirmed::Reading;
@@ -20,9 +21,7 @@ use crate::model::key::Key;
 use crate::model::owner::ServiceRef;
 use crate::model::principal::{Plane, Principal};
 use crate::model::text::{Number, Text};
-use crate::store::{
-    Changes, Entry, EopTrace, Place, ProductUse, Remembered, Resource, Store, TokenKey, UsedVersions,
-};
+use crate::store::{Changes, Entry, EopTrace, Place, Remembered, Store, TokenKey, UsedVersions};
 
 /// How long a `clientToken` returns the first result.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);

@@ -21,6 +21,15 @@ pub struct Resource {
     pub name: ResourceText,
 }
 
+/// A cloud product's work with the key versions that its call uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductUse {
+    /// The product.
+    pub product: ServiceCode,
+    /// What it works for.
+    pub resource: Resource,
+}
+
 /// A resource that a cloud product used a key for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Association {

@@ -11,9 +11,7 @@ use super::sealer::Sealer;
 use super::tables::{self, ASSOCIATIONS, ASSOCIATIONS_NAME};
 use crate::error::{Error, Result};
 use crate::ids::KeyId;
-use crate::model::association::Association;
-pub use crate::model::association::Resource;
-use crate::model::product::ServiceCode;
+use crate::model::association::{Association, ProductUse};
 
 /// Resources of one product with one key that are remembered. When one more comes, those that were used longest ago go.
 const RESOURCES_MAX: u64 = 1000;
@@ -21,15 +19,6 @@ const RESOURCES_MAX: u64 = 1000;
 const FORGOTTEN_AT_ONCE: usize = 100;
 /// Length of the row of a product's number of resources: key id ‖ product.
 const GROUP_BYTES: usize = 17;
-
-/// A cloud product's work with the key versions that its call uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProductUse {
-    /// The product.
-    pub product: ServiceCode,
-    /// What it works for.
-    pub resource: Resource,
-}
 
 type Rows<'t> = Table<'t, &'static [u8], &'static [u8]>;
 

@@ -1,10 +1,10 @@
 //! What one call leaves behind in the store: its audit record, and everything that is written with it in one transaction.
 
-use super::associations::ProductUse;
 use super::changes::Changes;
 use super::uses::UsedVersions;
 use crate::error::Error;
 use crate::ids::AccessKeyId;
+use crate::model::association::ProductUse;
 use crate::model::attempt::Attempt;
 use crate::model::audit::Draft;
 

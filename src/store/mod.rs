@@ -30,7 +30,6 @@ use firmware_sim::Machine;
 use redb::{Builder, ReadTransaction, ReadableTable};
 use tokio::sync::{mpsc, oneshot};
 
-pub use associations::{ProductUse, Resource};
 pub use changes::{Changes, Remembered, TokenKey};
 pub use due::Due;
 pub use entry::{Entry, EopTrace};

@@ -7,14 +7,13 @@ use std::time::Duration;
 use redb::{ReadTransaction, WriteTransaction};
 
 use super::sealer::Sealer;
-use super::tables;
+use super::tables::{self, DEMO};
 use crate::env::{Boot, Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::model::confirmed::{Reading, Recorded};
 
-/// Rows of the table `meta`: the confirmed clock as it was last recorded; the offset of a demo in seconds, where it is one.
+/// A row of the table `meta`: the confirmed clock as it was last recorded.
 const TIME: &str = "time";
-const DEMO: &str = "demo";
 /// A row of the table `meta`: whether an event told that the wall clock is in doubt, and none that it is trusted again.
 const DOUBT: &str = "doubt";
 /// Stands for the offset of an instance that is no demo.
@@ -192,11 +191,6 @@ fn stored(snapshot: &ReadTransaction, sealer: &Sealer) -> Result<(i64, Option<Re
 fn stored_doubt(snapshot: &ReadTransaction, sealer: &Sealer) -> Result<bool> {
     let doubt = tables::sealed_meta(snapshot, DOUBT, sealer)?;
     Ok(doubt.is_some_and(|doubt| doubt.first() == Some(&1)))
-}
-
-/// The row that makes a new instance a demo, whose time is not moved yet.
-pub(super) fn make_demo(transaction: &WriteTransaction, sealer: &Sealer) -> Result<()> {
-    tables::seal_meta(transaction, DEMO, 0_i64.to_be_bytes().to_vec(), sealer)
 }
 
 /// Microseconds from the origin of the steady clock to that of a clock that shows `at`.

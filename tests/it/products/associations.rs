@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use yaoku::env::Timestamp;
 use yaoku::ids::{KeyId, VersionId};
+use yaoku::model::association::{ProductUse, Resource};
 use yaoku::model::product::ServiceCode;
 use yaoku::model::text::Text;
-use yaoku::store::{Entry, ProductUse, Resource, UsedVersions};
+use yaoku::store::{Entry, UsedVersions};
 
 use super::{CREATE, DATA_KEY, DECRYPT, DESCRIBE, ENCRYPT, default_key, text};
 use crate::kit::{OpenApi, START, Service, base64, parallel, poll};
