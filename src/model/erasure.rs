@@ -22,7 +22,7 @@ pub struct Erasure {
     pub account: AccountId,
     /// The service whose partition it is; none: the account's own.
     pub instance: Option<InstanceId>,
-    /// Since when.
+    /// Since when, by the confirmed clock: a wall clock that is ahead puts no roll off.
     pub since: Timestamp,
     /// When the roll begins: what is destroyed until then shares it.
     pub due: Timestamp,

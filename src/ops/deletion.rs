@@ -223,7 +223,8 @@ fn what_goes(key: &Key, at: Timestamp, event: EventId, call: &Call, app: &App) -
     stone.aliases = aliases.records.into_iter().take(ALIASES_KEPT).map(|alias| alias.name).collect();
     stone.generation = erasure::newest_generation(key, partition, app)?;
     if let Some(generation) = stone.generation {
-        let erasure = Erasure::of(key, stone.partition, generation, call.now, erasure::delay(app));
+        let since = call.time().steady();
+        let erasure = Erasure::of(key, stone.partition, generation, since, erasure::delay(app));
         changes.ensure(&erasure)?;
     }
     changes.insert(&stone, Error::internal("a key is destroyed once"))?;

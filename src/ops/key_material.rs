@@ -100,11 +100,11 @@ async fn take_away(
 ) -> Result<Arc<Key>> {
     let id = call.key()?;
     let before = app.keys.get(&id)?.ok_or(Error::KeyNotFound)?;
-    let (now, delay) = (call.now, erasure::delay(app));
+    let (since, delay) = (call.time().steady(), erasure::delay(app));
     let take = move |key: &mut Key, beside: &mut Changes| {
         let had = key.clone();
         edit(key, beside)?;
-        match owed(&had, key, now, delay) {
+        match owed(&had, key, since, delay) {
             Some(erasure) => beside.ensure(&erasure),
             None => Ok(()),
         }
@@ -115,10 +115,10 @@ async fn take_away(
 }
 
 /// What is owed for material that was taken away. A token of an import that never came is no material.
-fn owed(before: &Key, after: &Key, now: Timestamp, delay: Duration) -> Option<Erasure> {
+fn owed(before: &Key, after: &Key, since: Timestamp, delay: Duration) -> Option<Erasure> {
     let taken = before.versions.iter().filter(|_| after.versions.is_empty());
     let newest = taken.map(|version| version.wrapped.header()).max_by_key(|header| header.generation)?;
-    Some(Erasure::of(before, PartitionId::from_bytes(newest.partition.0), newest.generation, now, delay))
+    Some(Erasure::of(before, PartitionId::from_bytes(newest.partition.0), newest.generation, since, delay))
 }
 
 /// Wipes what the cipher machine holds ready of wrapped keys that are the key's no more.

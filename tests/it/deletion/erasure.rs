@@ -135,6 +135,25 @@ fn what_is_destroyed_within_the_delay_shares_a_roll() {
     assert_eq!(records(&admin, "rollWrappingKey").len(), 2);
 }
 
+/// All that is destroyed under a generation shares one debt, so one that was dated by a wrong clock would put off the others.
+#[test]
+fn a_wall_clock_that_is_ahead_puts_no_roll_off() {
+    let service = Service::start_with(|config| config.import.spare_wrapping_keys = 1);
+    let admin = service.admin();
+    let (emptied, doomed) = (external(&admin, "AES_256"), made(&admin, json!({})));
+    admin.ok(IMPORT, Way::new(&admin, &emptied, "RSAES_OAEP_SHA_256").body(&[7; 32]));
+    admin.ok(SCHEDULE, in_days(&doomed, 7));
+    let right = service.clock.now();
+    service.clock.set(right.after(1000 * DAY));
+    service.first_application().ok(DELETE, named(&emptied));
+    service.clock.set(right);
+    settle(&service);
+    service.clock.advance(7 * DAY);
+    gone(&admin, &doomed);
+    settle(&service);
+    assert_eq!(stone(&admin, &doomed)["erased"], true);
+}
+
 #[test]
 fn a_tenants_destruction_rolls_its_own_partition_alone() {
     let service = Service::start();
