@@ -44,7 +44,6 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The gateway of one appliance.
 pub struct Gateway {
     app: Arc<App>,
-    region: Arc<str>,
     throttle: Throttle,
     strangers: Strangers,
     replays: Replays,
@@ -106,10 +105,9 @@ impl Gateway {
     /// last stop.
     pub fn new(app: Arc<App>, calls: Arc<Calls>) -> Result<Self> {
         let replays = Replays::new(*app.store.replay_key(), app.store.eop_memory()?);
-        let region = Arc::from(app.config.region.as_str());
         let (throttle, strangers) = (Throttle::default(), Strangers::default());
         let (start_id, ids) = (app.random()?, AtomicU64::new(0));
-        Ok(Self { region, throttle, strangers, replays, calls, start_id, ids, app })
+        Ok(Self { throttle, strangers, replays, calls, start_id, ids, app })
     }
 
     /// The appliance behind the gateway.
@@ -121,12 +119,15 @@ impl Gateway {
     /// stays small.
     pub async fn perform(&self, request: Box<Request>) -> Reply {
         let arrival = self.arrival(&request);
-        let (request_id, since) = (arrival.id.clone(), arrival.arrived.0);
-        let (row, result) = match self.identify(&request, &arrival).await {
+        let (request_id, since, plane) = (arrival.id.clone(), arrival.arrived.0, arrival.plane);
+        let identified = self.identify(&request, &arrival).await;
+        // What a call carried goes before it waits: after its commit it would be far away.
+        drop(request);
+        let (row, result) = match identified {
             Ok(proven) => (Some(proven.row), self.serve(arrival, proven).await),
             Err(refusal) => (refusal.row, Err(Box::pin(self.refuse(arrival, refusal)).await)),
         };
-        self.finished(row, request.plane, since, &request_id, &result);
+        self.finished(row, plane, since, &request_id, &result);
         Reply { request_id, result }
     }
 
@@ -145,7 +146,6 @@ impl Gateway {
             user_agent: String::new(),
             time: self.app.store.time().read(),
             arrived: (clock.monotonic(), clock),
-            region: Arc::clone(&self.region),
         });
         let (id, since) = (arrival.id.clone(), arrival.arrived.0);
         let eop = EopTrace::default();
@@ -208,7 +208,6 @@ impl Gateway {
             user_agent: first_characters(&request.user_agent, 128).to_owned(),
             time: self.app.store.time().read(),
             arrived: (clock.monotonic(), clock),
-            region: Arc::clone(&self.region),
         })
     }
 
@@ -276,7 +275,7 @@ impl Gateway {
     /// Steps 5 to 7: what is asked for, and whether the caller may touch what it names.
     fn decode(&self, row: &Row, fields: &Fields, call: &mut Call) -> Result<Box<dyn Prepared>> {
         call.common = fields.decode::<Common>()?;
-        if call.common.region_id.as_ref().is_some_and(|region| region.as_str() != &*self.region) {
+        if call.common.region_id.as_ref().is_some_and(|region| region.as_str() != self.app.config.region) {
             return Err(Error::invalid("regionId", "names no region of this appliance"));
         }
         let operation = (row.prepare)(fields)?;
@@ -356,7 +355,6 @@ impl Gateway {
             event_type: plane.event_type(),
             event_source: plane.event_source(),
             account: None,
-            region: Arc::clone(&self.region),
             instance: None,
             project: String::new(),
             resource_type: "",

@@ -61,7 +61,10 @@ struct Published<R> {
 
 impl<R> Published<R> {
     fn read(&self) -> Arc<R> {
-        self.used.store(true, Ordering::Relaxed);
+        // Written only where that changes it: the record of a busy key lies in the caches of every core.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
         self.peek()
     }
 

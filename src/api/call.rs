@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -74,8 +73,6 @@ pub struct Call {
     pub now: Timestamp,
     /// The wall clock, read at the same time.
     pub wall: Timestamp,
-    /// The region of the appliance.
-    pub region: Arc<str>,
     /// Fields that every operation understands.
     pub common: Common,
     /// Key and request fingerprint of the `clientToken`, if there is one.
@@ -152,8 +149,6 @@ pub struct Arrival {
     pub time: Reading,
     /// See [`Call::arrived`].
     pub arrived: (Duration, Clock),
-    /// See [`Call::region`].
-    pub region: Arc<str>,
 }
 
 impl Call {
@@ -174,7 +169,6 @@ impl Call {
             user_agent: arrival.user_agent,
             now: arrival.time.now(),
             wall: arrival.time.wall,
-            region: arrival.region,
             common: Common::default(),
             token: None,
             arrived: arrival.arrived,
@@ -345,7 +339,7 @@ impl Call {
     }
 
     /// Writes the audit record of a call, unless it was written with its changes.
-    pub async fn finish(&self, store: &Store, failure: Option<&Error>) -> Result<()> {
+    pub async fn finish(self: Box<Self>, store: &Store, failure: Option<&Error>) -> Result<()> {
         if self.recorded.get() {
             return Ok(());
         }
@@ -353,7 +347,9 @@ impl Call {
             Some(place) => place,
             None => store.reserve()?,
         };
-        store.record(place, self.entry(Changes::default(), failure.cloned())).await?
+        let entry = self.entry(Changes::default(), failure.cloned());
+        drop(self);
+        store.record(place, entry).await?
     }
 
     /// Notes that the call has its audit record.
@@ -383,7 +379,6 @@ impl Call {
             event_type: self.plane.event_type(),
             event_source: self.plane.event_source(),
             account: self.principal.account().or(touched.account),
-            region: Arc::clone(&self.region),
             instance: touched.instance,
             project: touched.project.clone(),
             resource_type: touched.resource_type,

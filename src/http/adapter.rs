@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_web::HttpMessage as _;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method as HttpMethod;
 use actix_web::http::header::{HeaderMap, HeaderValue, UPGRADE, USER_AGENT};
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
 use futures_core::Stream as _;
 
 use super::connections::Connection;
@@ -25,46 +25,62 @@ use crate::model::principal::Plane;
 const ACCESS_POINT_HEADERS: [&str; 3] = ["accesskey", "requestdate", "hmac"];
 
 /// Serves every path that is not the appliance's own.
-pub async fn serve(
-    request: HttpRequest,
-    payload: Payload,
-    door: Data<Door>,
-    plane: Data<Plane>,
-) -> HttpResponse {
-    let plane = **plane;
-    let body = match is_upgrade(&request) {
-        true => Err(Error::InvalidBody("the connection cannot change its protocol")),
-        false => read_body(payload, Duration::from_secs(door.config().http.body_seconds)).await,
-    };
-    let connection = request.conn_data::<Rc<Connection>>();
-    let _working = connection.map(Connection::work);
-    let call = Box::new(Request {
-        plane,
-        source: request.peer_addr().map(|peer| peer.ip()),
-        user_agent: request.headers().get(USER_AGENT).map(text).unwrap_or_default(),
-        method: match *request.method() {
-            HttpMethod::GET => Method::Get,
-            HttpMethod::POST => Method::Post,
-            _ => Method::Other,
-        },
-        path: request.path().to_owned(),
-        query: request.query_string().to_owned(),
-        headers: headers(plane, request.headers()),
-        body,
-    });
-    let worker = Arc::clone(&door);
-    let reply = Surviving::new(async move { worker.perform(call).await }).await;
-    if reply.result.is_ok()
-        && let Some(connection) = connection
-    {
-        connection.prove();
+pub struct Adapter {
+    /// Where calls go.
+    pub door: Arc<Door>,
+    /// The surface that they come in on.
+    pub plane: Plane,
+}
+
+impl Adapter {
+    /// Serves one request.
+    pub async fn serve(
+        self: Rc<Self>,
+        mut request: ServiceRequest,
+    ) -> std::result::Result<ServiceResponse, actix_web::Error> {
+        let config = self.door.config();
+        let payload = request.take_payload();
+        let body = match is_upgrade(&request) {
+            true => Err(Error::InvalidBody("the connection cannot change its protocol")),
+            false => read_body(payload, Duration::from_secs(config.http.body_seconds)).await,
+        };
+        let call = Box::new(self.read(&request, body));
+        // Nobody reads them again. After the call's commit they would be in no cache; now their memory serves the next request.
+        drop(std::mem::take(request.headers_mut()));
+        let connection = request.conn_data::<Rc<Connection>>();
+        let _working = connection.map(Connection::work);
+        let worker = Rc::clone(&self);
+        let reply = Surviving::new(async move { worker.door.perform(call).await }).await;
+        if reply.result.is_ok()
+            && let Some(connection) = connection
+        {
+            connection.prove();
+        }
+        let response = envelope::wrap(self.plane, reply, &config.openapi);
+        Ok(request.into_response(response))
     }
-    envelope::wrap(plane, reply, &door.config().openapi)
+
+    fn read(&self, request: &ServiceRequest, body: Result<Vec<u8>>) -> Request {
+        Request {
+            plane: self.plane,
+            source: request.peer_addr().map(|peer| peer.ip()),
+            user_agent: request.headers().get(USER_AGENT).map(text).unwrap_or_default(),
+            method: match *request.method() {
+                HttpMethod::GET => Method::Get,
+                HttpMethod::POST => Method::Post,
+                _ => Method::Other,
+            },
+            path: request.path().to_owned(),
+            query: request.query_string().to_owned(),
+            headers: headers(self.plane, request.headers()),
+            body,
+        }
+    }
 }
 
 /// Whether what follows the head is no body, whatever its length is said to be: the client asks for another protocol, and
 /// actix-http would read up to the end of the connection. It is not read, so the connection closes after the answer.
-fn is_upgrade(request: &HttpRequest) -> bool {
+fn is_upgrade(request: &ServiceRequest) -> bool {
     let protocols = request.headers().get_all(UPGRADE);
     let mut names = protocols.map(|name| name.as_bytes().trim_ascii());
     names.any(|name| name.eq_ignore_ascii_case(b"websocket")) || *request.method() == HttpMethod::CONNECT

@@ -22,8 +22,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::adapter::Adapter;
 use super::connections::{Connection, Connections, Place};
-use super::{adapter, document, health};
+use super::{document, health};
 use crate::gateway::{Calls, Door};
 use crate::model::principal::Plane;
 
@@ -65,6 +66,7 @@ impl Listener {
     ) -> Result<impl Service<TcpStream, Response = (), Error = ()>, ()> {
         let http = &self.door.config().http;
         let (head, idle) = (Duration::from_secs(http.head_seconds), Duration::from_secs(http.idle_seconds));
+        let adapter = Rc::new(Adapter { door: Arc::clone(&self.door), plane: self.plane });
         let app = App::new()
             .app_data(web::Data::from(Arc::clone(&self.door)))
             .app_data(web::Data::new(self.plane))
@@ -74,7 +76,7 @@ impl Listener {
             .app_data(self.documents.clone())
             .route("/openapi.json", web::get().to(document::document))
             .configure(document::pages)
-            .default_service(web::to(adapter::serve));
+            .default_service(fn_service(move |request| Rc::clone(&adapter).serve(request)));
         let app = map_config(app, |()| AppConfig::default());
         let answering = apply_fn_factory(app, |request: Request, app| {
             let connection = request.conn_data::<Rc<Connection>>().cloned();

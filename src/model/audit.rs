@@ -3,7 +3,6 @@
 //! tree over the lines, and a chain from block to block.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -37,8 +36,6 @@ pub struct Draft {
     pub event_source: &'static str,
     /// The tenant, where one is known.
     pub account: Option<AccountId>,
-    /// The region of the appliance.
-    pub region: Arc<str>,
     /// The service.
     pub instance: Option<InstanceId>,
     /// The enterprise project of the resource.
@@ -67,6 +64,15 @@ pub struct Draft {
     pub rehearsal: bool,
     /// Time from the arrival of the call to the writing of the record.
     pub duration: Duration,
+}
+
+/// What every record of an appliance says alike.
+#[derive(Debug, Clone)]
+pub struct Appliance {
+    /// The number of its installation, which event ids begin with.
+    pub installation: [u8; 16],
+    /// Its region.
+    pub region: String,
 }
 
 /// One call in the audit trail, as its line says it. Never a request or response body.
@@ -122,7 +128,7 @@ impl Draft {
     pub fn write_line(
         &self,
         lines: &mut Vec<u8>,
-        installation: &[u8; 16],
+        appliance: &Appliance,
         sequence: u64,
         failure: Option<&Error>,
     ) {
@@ -131,7 +137,7 @@ impl Draft {
         let rehearsal = self.rehearsal && failure.is_none();
         let line = Line {
             sequence,
-            event_id: event_id(installation, sequence),
+            event_id: event_id(&appliance.installation, sequence),
             time: self.time.to_string(),
             demo_offset: self.demo_offset.as_secs(),
             event_name: self.event_name,
@@ -139,7 +145,7 @@ impl Draft {
             event_source: self.event_source,
             event_level: if rehearsal { "WARNING" } else { level(wire.as_ref()) },
             account_id: self.account,
-            region: &self.region,
+            region: &appliance.region,
             instance_id: self.instance,
             project_id: &self.project,
             resource_type: self.resource_type,
@@ -270,7 +276,6 @@ mod tests {
             event_type: "API",
             event_source: "AAP",
             account: None,
-            region: "r".into(),
             instance: None,
             project: String::new(),
             resource_type: "CMK",
@@ -287,7 +292,8 @@ mod tests {
             duration: Duration::from_micros(5),
         };
         let mut lines = Vec::new();
-        draft.write_line(&mut lines, &[7; 16], 9, Some(&Error::KeyDisabled));
+        let appliance = Appliance { installation: [7; 16], region: "r".into() };
+        draft.write_line(&mut lines, &appliance, 9, Some(&Error::KeyDisabled));
         let line = String::from_utf8(lines).unwrap();
         assert!(!line.contains(['\n', '\r', '\u{1b}']));
         assert!(

@@ -266,7 +266,7 @@ async fn found(account: Account, most: u64, call: &Call, app: &App) -> Result<Ne
     changes.limit(Account::all(), most, "accounts of the appliance");
     let output = NewAccount {
         account_id: account.id,
-        region: call.region.to_string(),
+        region: app.config.region.clone(),
         instance_id: instance.id,
         console: ConsoleLogin { user: user.name.to_string(), password: SecretText::new(password) },
         openapi: OpenApiLogin { access_key: credential.id, secret_key },

@@ -197,7 +197,7 @@ impl Operation for ListAlias {
                 Ok(app.store.get::<Key>(&alias.key)?.is_some_and(|key| key.owner == owner))
             })?;
         }
-        Ok(AliasPage::of(found, &self.page, &call.region))
+        Ok(AliasPage::of(found, &self.page, &app.config.region))
     }
 }
 
@@ -211,6 +211,6 @@ impl Operation for ListAliasByUuid {
     async fn run(self, call: &Call, app: &App) -> Result<AliasPage> {
         let list = Alias::of_key(call.key()?);
         let found = app.store.page(&list, self.page.offset(), self.page.limit())?;
-        Ok(AliasPage::of(found, &self.page, &call.region))
+        Ok(AliasPage::of(found, &self.page, &app.config.region))
     }
 }

@@ -168,7 +168,7 @@ impl Operation for CreateKey {
             let alias = Alias { account: key.account, name, key: key.id, created: call.now };
             changes.insert(&alias, Error::AliasTaken)?;
         }
-        call.create(&app.store, changes, KeyMetadata::of(&key, call)).await
+        call.create(&app.store, changes, KeyMetadata::of(&key, call, app)).await
     }
 }
 

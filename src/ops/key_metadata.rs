@@ -125,7 +125,7 @@ pub struct KeyDetails {
 
 impl KeyMetadata {
     /// Describes a key.
-    pub fn of(key: &Key, call: &Call) -> Self {
+    pub fn of(key: &Key, call: &Call, app: &App) -> Self {
         let now = call.horizon();
         let state = key.state_at(now);
         let delete_date = match state {
@@ -139,7 +139,7 @@ impl KeyMetadata {
         };
         Self {
             cmk_uuid: key.id,
-            arn: key.arn(&call.region),
+            arn: key.arn(&app.config.region),
             creator: key.creator.clone(),
             creation_date: key.created.to_string(),
             description: key.description.to_string(),
@@ -168,7 +168,7 @@ impl KeyMetadata {
 impl NamedKey {
     /// Describes a key with its aliases.
     pub fn of(key: &Key, call: &Call, app: &App) -> Result<Self> {
-        Ok(Self { metadata: KeyMetadata::of(key, call), aliases: aliases_of(key.id, app)? })
+        Ok(Self { metadata: KeyMetadata::of(key, call, app), aliases: aliases_of(key.id, app)? })
     }
 }
 

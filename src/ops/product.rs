@@ -85,7 +85,7 @@ async fn finish(
 ) -> Result<DefaultKey> {
     call.touch_owner(key);
     call.touch_key(key.id, alias_name.as_str());
-    let output = DefaultKey { metadata: KeyMetadata::of(key, call), alias_name };
+    let output = DefaultKey { metadata: KeyMetadata::of(key, call, app), alias_name };
     call.create(&app.store, changes, output).await
 }
 

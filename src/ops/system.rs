@@ -59,7 +59,7 @@ impl Operation for DescribeSystem {
         let device = app.machine.device();
         Ok(SystemView {
             version: env!("CARGO_PKG_VERSION").into(),
-            region: call.region.to_string(),
+            region: app.config.region.clone(),
             time: call.now.to_string(),
             clock: ClockView::of(&call.time(), app),
             machine_state: format!("{:?}", device.state()),

@@ -135,11 +135,11 @@ fn is_erased(stone: &Tombstone, app: &App) -> Result<bool> {
 }
 
 impl DestroyedKeyView {
-    fn of(stone: Tombstone, call: &Call, app: &App) -> Result<Self> {
+    fn of(stone: Tombstone, app: &App) -> Result<Self> {
         Ok(Self {
             erased: is_erased(&stone, app)?,
             cmk_uuid: stone.id,
-            arn: stone.arn(&call.region),
+            arn: stone.arn(&app.config.region),
             creator: stone.creator,
             creation_date: stone.created.to_string(),
             delete_date: stone.scheduled.to_string(),
@@ -176,7 +176,7 @@ impl Operation for ListDestroyedKeys {
             true => app.store.filter(&list, offset, limit, keep)?,
             false => app.store.page(&list, offset, limit)?,
         };
-        let views = page.records.into_iter().map(|stone| DestroyedKeyView::of(stone, call, app));
+        let views = page.records.into_iter().map(|stone| DestroyedKeyView::of(stone, app));
         Ok(DestroyedKeyPage {
             destroyed_keys: views.collect::<Result<_>>()?,
             page_number: self.page.page_number.get(),

@@ -46,7 +46,7 @@ use crate::config::Config;
 use crate::env::{Env, Timestamp};
 use crate::error::{Error, Result};
 use crate::ids::AccessKeyId;
-use crate::model::audit::Hash;
+use crate::model::audit::{Appliance, Hash};
 use crate::model::record::{List, Record};
 use file::{DatabaseFile, FAILED, Trouble};
 use reserve::Reserve;
@@ -189,7 +189,7 @@ impl Store {
         let writer = writer::Writer::new(
             Arc::clone(&file),
             sealer.clone(),
-            installation,
+            Appliance { installation, region: config.region.clone() },
             Arc::clone(&time),
             Arc::clone(&figures),
             reserve,

@@ -31,12 +31,12 @@ use super::trail;
 use super::uses;
 use crate::env::Timestamp;
 use crate::error::{Error, Result};
-use crate::model::audit::{self, BlockHeader, Hash};
+use crate::model::audit::{self, Appliance, BlockHeader, Hash};
 use crate::model::signature::oldest_minute;
 use changing::Tables;
 
-/// Usual length of an audit record.
-const LINE_BYTES: usize = 512;
+/// More than the usual length of an audit record.
+const LINE_BYTES: usize = 768;
 
 /// What the queue carries.
 pub(super) enum Order {
@@ -60,7 +60,7 @@ pub(super) struct Member {
 pub(super) struct Writer {
     file: Arc<DatabaseFile>,
     sealer: Sealer,
-    installation: [u8; 16],
+    appliance: Appliance,
     time: Arc<TimeKeeper>,
     /// The steady clock when the time was last recorded.
     recorded: Option<Duration>,
@@ -85,7 +85,7 @@ impl Writer {
     pub fn new(
         file: Arc<DatabaseFile>,
         sealer: Sealer,
-        installation: [u8; 16],
+        appliance: Appliance,
         time: Arc<TimeKeeper>,
         figures: Arc<CommitFigures>,
         reserve: Reserve,
@@ -101,7 +101,7 @@ impl Writer {
         Ok(Self {
             file,
             sealer,
-            installation,
+            appliance,
             time,
             recorded,
             figures,
@@ -298,7 +298,7 @@ impl Writer {
         for (member, verdict) in group.iter().zip(verdicts) {
             let failure = ended(member, verdict);
             let start = lines.len();
-            member.entry.draft.write_line(&mut lines, &self.installation, sequence, failure);
+            member.entry.draft.write_line(&mut lines, &self.appliance, sequence, failure);
             hashes.push(audit::record_hash(lines.get(start..).unwrap_or_default()));
             lines.push(b'\n');
             sequence += 1;

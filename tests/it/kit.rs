@@ -292,7 +292,6 @@ impl Service {
             user_agent: String::new(),
             time: app.store.time().read(),
             arrived: (clock.monotonic(), clock),
-            region: Arc::from(self.config.region.as_str()),
         };
         let spec = catalog::by_name("rewrapKey").unwrap().spec;
         Call::new(arrival, spec, Principal::System, app.store.reserve().unwrap(), EopTrace::default())

@@ -1,7 +1,6 @@
 //! Records that no operation of this version makes yet, put into the store of a running service: what must hold for a second
 //! service of an account, and for keys in states that cannot be reached otherwise.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -23,7 +22,6 @@ pub fn draft() -> Draft {
         event_type: "SYSTEM",
         event_source: "INTERNAL",
         account: None,
-        region: Arc::from("local"),
         instance: None,
         project: String::new(),
         resource_type: "",

@@ -8,7 +8,7 @@ use super::Order;
 
 /// Groups of this size on are a sign of load.
 const GATHER_FROM: usize = 16;
-/// How often and how long the writer looks away while calls gather; three times as often from this size on.
+/// How often and how long the writer looks away while calls gather; three times as long from this size on.
 const GATHER_STEPS: usize = 8;
 const GATHER_LONGER_FROM: usize = 64;
 const GATHER_STEP: Duration = Duration::from_micros(100);
@@ -21,9 +21,9 @@ pub(super) fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
     if last < GATHER_FROM {
         return;
     }
-    let steps = if last < GATHER_LONGER_FROM { GATHER_STEPS } else { 3 * GATHER_STEPS };
+    let step = if last < GATHER_LONGER_FROM { GATHER_STEP } else { 3 * GATHER_STEP };
     let (enough, mut before, mut quiet) = (last + last / 4, 0, 0);
-    for _ in 0..steps {
+    for _ in 0..GATHER_STEPS {
         let queued = queue.len();
         quiet = if queued == before { quiet + 1 } else { 0 };
         let settled = (quiet >= 1 && queued >= last) || (quiet >= 2 && queued >= last / 2);
@@ -31,6 +31,6 @@ pub(super) fn gather(queue: &mpsc::Receiver<Order>, last: usize) {
             return;
         }
         before = queued;
-        std::thread::sleep(GATHER_STEP);
+        std::thread::sleep(step);
     }
 }

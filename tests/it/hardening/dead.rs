@@ -112,7 +112,6 @@ async fn kill_keeper(gateway: &Gateway, key: &KeyId) -> Result<(), Error> {
         user_agent: String::new(),
         time: app.store.time().read(),
         arrived: (Duration::ZERO, app.env.clock.clone()),
-        region: Arc::from("local"),
     };
     let place = app.store.reserve().unwrap();
     let call = Call::new(arrival, row.spec, Principal::System, place, EopTrace::default());
