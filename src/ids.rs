@@ -235,8 +235,9 @@ impl InstanceId {
 
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ins-")?;
-        self.0.iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
+        let mut text = *b"ins-......";
+        text.iter_mut().skip(4).zip(self.0).for_each(|(to, byte)| *to = byte);
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -11,6 +11,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, AtomicResponse, Context, Handler,
     Message, MessageResult, WrapFuture,
 };
+use arc_swap::ArcSwap;
 use foldhash::{HashMap, HashMapExt as _};
 use tokio::sync::oneshot;
 
@@ -53,7 +54,7 @@ impl<R: Record> Clone for Slot<R> {
 
 /// The state that readers see.
 struct Published<R> {
-    record: RwLock<Arc<R>>,
+    record: ArcSwap<R>,
     used: AtomicBool,
     /// Whether the record is gone: whoever still has the keeper must not bring it back.
     retired: AtomicBool,
@@ -70,11 +71,11 @@ impl<R> Published<R> {
 
     /// Reads without keeping the record in memory any longer.
     fn peek(&self) -> Arc<R> {
-        Arc::clone(&self.record.read().unwrap_or_else(PoisonError::into_inner))
+        self.record.load_full()
     }
 
     fn write(&self, record: Arc<R>) {
-        *self.record.write().unwrap_or_else(PoisonError::into_inner) = record;
+        self.record.store(record);
     }
 }
 
@@ -312,7 +313,7 @@ impl<R: Record> Keepers<R> {
         }
         let Some(record) = self.0.store.get::<R>(id)? else { return Ok(None) };
         let published = Arc::new(Published {
-            record: RwLock::new(Arc::new(record)),
+            record: ArcSwap::from_pointee(record),
             used: AtomicBool::new(true),
             retired: AtomicBool::new(false),
         });

@@ -35,6 +35,11 @@ impl Erasure {
         Self { partition, generation, account, instance, since, due }
     }
 
+    /// The same, owed since another moment.
+    pub fn owed_since(self, since: Timestamp) -> Self {
+        Self { since, due: since.after(self.due.since(self.since)), ..self }
+    }
+
     /// Reads the bytes of an id.
     pub fn read_id(bytes: &[u8]) -> Option<(PartitionId, u32)> {
         let (partition, generation) = bytes.split_first_chunk()?;

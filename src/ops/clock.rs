@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
+use super::{Operation, erasure};
 use crate::api::Call;
 use crate::app::App;
 use crate::env::Timestamp;
@@ -69,6 +69,7 @@ impl Operation for ConfirmClock {
         if call.time().doubt().is_some() || time.told() {
             changes.event(&event(Occurrence::ClockConfirmed, call.now, app)?)?;
         }
+        erasure::begin_from(call.now, &mut changes, app)?;
         call.commit(&app.store, changes).await?;
         Ok(ClockView::of(&time.read(), app))
     }

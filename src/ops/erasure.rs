@@ -13,6 +13,7 @@ use super::Operation;
 use super::wrapping_key::{self, RollWrappingKey, in_machine};
 use crate::api::Call;
 use crate::app::App;
+use crate::env::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::PartitionId;
 use crate::model::algorithm::Origin;
@@ -91,6 +92,17 @@ pub(super) fn delay(app: &App) -> Duration {
 pub fn is_erased(partition: PartitionId, generation: u32, app: &App) -> Result<bool> {
     let newest = app.machine.device().generation(in_machine(partition))?;
     Ok(newest > generation && !wrapping_key::rolling(app).contains(&partition))
+}
+
+/// Where a clock that ran ahead is set right: what is owed since a moment that has not come is owed from `now` on.
+pub(super) fn begin_from(now: Timestamp, changes: &mut Changes, app: &App) -> Result<()> {
+    const ENDED: Error = Error::Unavailable("an erasure just ended; retry");
+    for owed in app.store.page::<Erasure>(&Erasure::all(), 0, usize::MAX)?.records {
+        if owed.since > now {
+            changes.replace(&owed, &owed.clone().owed_since(now), ENDED)?;
+        }
+    }
+    Ok(())
 }
 
 /// The newest generation that may have wrapped material of a key, as nobody changes the key now; none if nothing of it was

@@ -155,6 +155,20 @@ fn a_wall_clock_that_is_ahead_puts_no_roll_off() {
 }
 
 #[test]
+fn a_clock_that_is_confirmed_after_it_ran_ahead_puts_no_roll_off() {
+    let mut service = Service::start_with(|config| config.import.spare_wrapping_keys = 1);
+    let key = external(&service.admin(), "AES_256");
+    let way = Way::new(&service.admin(), &key, "RSAES_OAEP_SHA_256");
+    service.admin().ok(IMPORT, way.body(&[7; 32]));
+    let ahead = Duration::from_secs(20 * 60);
+    service.restart_at(service.clock.now().after(ahead));
+    service.admin().ok(DELETE, named(&key));
+    service.clock.set(service.clock.now().before(ahead));
+    service.admin().ok("/system/confirmClock", json!({}));
+    settle(&service);
+}
+
+#[test]
 fn a_tenants_destruction_rolls_its_own_partition_alone() {
     let service = Service::start();
     let (second, _) = service.tenant();
