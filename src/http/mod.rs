@@ -60,9 +60,7 @@ impl Listeners {
         let certificate = Arc::new(certificate);
         let documents = actix_web::web::Data::new(document::Documents::default());
         let workers = match config.http.workers {
-            // With fewer of them less is carried between processors; one more would wait for the writer most of the time.
-            0 => std::thread::available_parallelism()
-                .map_or(1, |all| usize::from(all).saturating_sub(1).max(1)),
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
             number => number,
         };
         let places = places(config.http.connections_max).div_ceil(workers);
