@@ -10,6 +10,7 @@ use crate::entropy::{Entropy, EntropyFailed};
 use crate::fault::Fault;
 use crate::health::{self, Health};
 use crate::known_answers::KNOWN_ANSWERS;
+use crate::shared::Shared;
 use crate::{pairwise, partition};
 
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
@@ -51,6 +52,14 @@ pub(crate) fn run(
     health::start_up(source, corrupt)?;
     ran.push(health::START_UP);
     Ok(ran)
+}
+
+/// Runs them on a machine, where a failure stops it.
+pub(crate) fn run_on(machine: &Shared) -> Result<Vec<&'static str>, Fault> {
+    run(machine.source(), machine.corrupted()).map_err(|test| {
+        machine.fail(test);
+        Fault::SelfTest(test)
+    })
 }
 
 /// The source of work on a stopped machine's files: used after all self-tests passed, and under the same health tests.

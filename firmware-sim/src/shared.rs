@@ -14,7 +14,6 @@ use crate::fault::Fault;
 use crate::health::Health;
 use crate::identity::{Algorithm, Binding};
 use crate::material::Material;
-use crate::selftest;
 use crate::spare::Spare;
 
 /// Whether the machine answers commands.
@@ -73,12 +72,14 @@ impl Shared {
         self.corrupt == Some(test)
     }
 
-    /// Runs the self-tests that need no key; a failure stops the machine. Names what ran.
-    pub(crate) fn self_test(&self) -> Result<Vec<&'static str>, Fault> {
-        selftest::run(&*self.source, self.corrupt).map_err(|test| {
-            self.fail(test);
-            Fault::SelfTest(test)
-        })
+    /// The source itself, for the test of it that comes before its first use.
+    pub(crate) fn source(&self) -> &dyn Entropy {
+        &*self.source
+    }
+
+    /// The test that the test switch corrupts.
+    pub(crate) fn corrupted(&self) -> Option<&'static str> {
+        self.corrupt
     }
 
     pub(crate) fn state(&self) -> State {
