@@ -121,7 +121,7 @@ impl Gateway {
         let arrival = self.arrival(&request);
         let (request_id, since, plane) = (arrival.id.clone(), arrival.arrived.0, arrival.plane);
         let identified = self.identify(&request, &arrival).await;
-        // What a call carried goes before it waits: after its commit it would be far away.
+        // What a call carried goes before it waits: after its commit it would be in no cache any more.
         drop(request);
         let (row, result) = match identified {
             Ok(proven) => (Some(proven.row), self.serve(arrival, proven).await),
